@@ -1,0 +1,6 @@
+from customers.models.customer import Customer
+from customers.models.data_key import DataKey
+from customers.models.hmac_key import HmacKey
+from customers.models.seen_nonce import SeenNonce
+
+__all__ = ["Customer", "DataKey", "HmacKey", "SeenNonce"]
