@@ -1,0 +1,70 @@
+"""What a kill -9 leaves behind: processes that still end, pid files that lie."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def processes_in(cluster: Path) -> list[int]:
+    """The living PostgreSQL processes of this data directory, whoever started them."""
+    if (_PROC / "self/cwd").exists():
+        return [
+            int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _works_in(entry, cluster)
+        ]
+    # Without /proc (macOS) only the postmaster shows the directory in its command line.
+    listing = subprocess.run(
+        ["ps", "-axo", "pid=,command="], capture_output=True, text=True, check=True
+    ).stdout
+    lines = (line.strip().partition(" ") for line in listing.splitlines())
+    return [
+        int(pid)
+        for pid, _, command in lines
+        if "/postgres -D " in command and f" {cluster} " in f"{command} "
+    ]
+
+
+def pid_file_lines(path: Path) -> list[str]:
+    """The lines of a postmaster.pid; none where it is missing or being written."""
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def void_pid_file(path: Path, say: Callable[[str], None]) -> None:
+    """Make a pid file harmless whose number went to a stranger. For when no process of the directory lives.
+
+    PostgreSQL only asks whether the number is alive, and then refuses to start. Its own parent's number it
+    takes for stale, and this process becomes that parent.
+    """
+    lines = pid_file_lines(path)
+    if not lines or not _is_alive(lines[0]):
+        return
+    say(f"{path} names process {lines[0]}, which is no PostgreSQL of this directory: the file is stale")
+    with path.open("r+") as file:
+        file.write("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+        file.truncate()
+
+
+def _works_in(process: Path, cluster: Path) -> bool:
+    try:
+        return (
+            (process / "exe").readlink().name.startswith("postgres")
+            and (process / "cwd").readlink() == cluster.resolve()
+            and (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
+    except OSError:
+        return False
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
