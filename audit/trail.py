@@ -1,0 +1,131 @@
+"""Writing the trail: audited() is the transaction of a state change, record() says what happened in it.
+
+    with audited():
+        job.save()
+        record("import.accepted", target=f"import:{job.uuid}", customer_id=job.customer_id, record_count=998)
+
+The events are written together as the last statements of the outermost audited(), because the chain's head is
+locked from then to the commit: locked any earlier, two changes that touch the same rows would wait for each
+other for ever.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from weakref import WeakSet
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from audit.chain import Entry, link
+from audit.context import current_context
+from audit.detail import DetailValue, check_action, check_detail, check_target
+from audit.models import AuditEvent, AuditHead
+from audit.verification import Checkpoint, Verification, verify_chain
+
+__all__ = ["BrokenChainError", "Checkpoint", "Verification", "audited", "record", "verify_chain"]
+
+# Keyed by connection, since events belong to a transaction. A contextvar would follow a copied context into a
+# thread whose connection knows nothing of that transaction.
+_audited: WeakSet[BaseDatabaseWrapper] = WeakSet()
+
+
+class BrokenChainError(RuntimeError):
+    """The trail cannot be continued. Tell the security contact and run `manage.py verify_audit`."""
+
+    code = "audit_chain_broken"
+
+
+@contextmanager
+def audited() -> Iterator[None]:
+    """One transaction and its audit events: both are committed, or neither.
+
+    The outermost one must be the outermost transaction (RuntimeError where it stands inside a plain
+    atomic()). An inner one joins it as a savepoint; what was recorded inside a savepoint that rolls back
+    vanishes with it.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection in _audited:
+        with transaction.atomic():
+            yield
+        return
+    # Durable: inside somebody's plain atomic() the events would not be the last statements before the commit.
+    with transaction.atomic(durable=True):
+        _audited.add(connection)
+        try:
+            yield
+            if not transaction.get_rollback():
+                _write(_take(connection))
+        finally:
+            _audited.discard(connection)
+
+
+def record(
+    action: str,
+    *,
+    target: str,
+    customer_id: int | None = None,
+    record_count: int | None = None,
+    detail: Mapping[str, DetailValue] | None = None,
+) -> None:
+    """Say what happens in this transaction; actor, address and request come from the context.
+
+    `action` is `noun.verb`, `target` is `kind:id`, `detail` holds ids, codes, counts and flags only. One
+    event for an operation, never one for each record. Raises RuntimeError outside audited() or where nobody
+    acts, UnsafeEventError (a ValueError) for values the trail must not hold.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection not in _audited:
+        raise RuntimeError("record() belongs inside `with audited():`, in the transaction it speaks of.")
+    context = current_context()
+    if context.actor is None:
+        raise RuntimeError("Nobody acts here: wrap the entry point in `with acting_as(Actor(kind, id)):`.")
+    entry = Entry(
+        at=timezone.now(),
+        actor_kind=context.actor.kind,
+        actor_id=context.actor.id,
+        action=check_action(action),
+        target=check_target(target),
+        customer_id=customer_id,
+        record_count=record_count,
+        source_ip=context.source_ip,
+        request_id=context.request_id,
+        detail=check_detail(detail or {}),
+    )
+    transaction.on_commit(_Recorded(entry))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recorded:
+    """An event waiting among the transaction's on-commit callbacks, since Django drops those of a savepoint
+    that rolls back. It is taken out again before the commit; called, it does nothing."""
+
+    entry: Entry
+
+    def __call__(self) -> None:
+        return
+
+
+def _take(connection: BaseDatabaseWrapper) -> list[Entry]:
+    callbacks = connection.run_on_commit
+    connection.run_on_commit = [callback for callback in callbacks if not isinstance(callback[1], _Recorded)]
+    return [callback[1].entry for callback in callbacks if isinstance(callback[1], _Recorded)]
+
+
+def _write(entries: list[Entry]) -> None:
+    if not entries:
+        return
+    head = AuditHead.objects.select_for_update(no_key=True).filter(id=AuditHead.ONLY).first()
+    if head is None:
+        raise BrokenChainError(
+            "The audit trail has lost its head row; nothing more is recorded until it is looked into."
+        )
+    sequence, latest = head.sequence, bytes(head.hash)
+    events = []
+    for entry in entries:
+        sequence, previous = sequence + 1, latest
+        latest = link(entry, sequence=sequence, previous_hash=previous)
+        events.append(AuditEvent.of(entry, sequence=sequence, previous_hash=previous, hash=latest))
+    # The insert's own trigger checks the links and moves the head, so that neither happens without the other.
+    AuditEvent.objects.bulk_create(events)
