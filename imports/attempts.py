@@ -1,0 +1,57 @@
+"""Notes that outlive the worker: on a second connection, committed at once, beside the batch's transaction."""
+
+from typing import Any, Final
+
+import psycopg
+from django.db import connection
+
+from imports.models import BatchAttempt, ImportBatch
+
+DONE: Final = "done"
+
+_note: "psycopg.Connection[Any] | None" = None
+
+
+def begin(batch: ImportBatch, *, worker: str) -> int:
+    """Notes that work on the batch begins and, for the first batch, that its job is being processed. The note's id."""
+    notes = _connection()
+    row = notes.execute(
+        """
+        WITH job AS (
+            UPDATE imports_importjob SET status = 'processing', started_at = now(), revision = revision + 1
+            WHERE id = %(job)s AND status = 'pending'
+        )
+        INSERT INTO imports_batchattempt (batch_id, customer_id, worker, started_at, "end")
+        VALUES (%(batch)s, %(customer)s, %(worker)s, now(), '') RETURNING id
+        """,
+        {"job": batch.job_id, "batch": batch.pk, "customer": batch.customer_id, "worker": worker[:100]},
+    ).fetchone()
+    assert row is not None  # noqa: S101 - INSERT … RETURNING gives its row
+    return int(row[0])
+
+
+def end(attempt: int, how: str) -> None:
+    """Notes how it ended; an attempt that was killed never comes here."""
+    _connection().execute(
+        'UPDATE imports_batchattempt SET ended_at = now(), "end" = %s WHERE id = %s', [how[:20], attempt]
+    )
+
+
+def failed_before(batch: ImportBatch) -> int:
+    """How often work on this batch ended in an error of its own."""
+    return BatchAttempt.objects.filter(batch_id=batch.pk, ended_at__isnull=False).exclude(end=DONE).count()
+
+
+def _connection() -> "psycopg.Connection[Any]":
+    """Opened once a process, with the settings of Django's own connection; opened again where it was lost."""
+    global _note
+    wanted = connection.settings_dict["NAME"]
+    if _note is not None and (_note.closed or _note.info.dbname != wanted):
+        _note.close()
+        _note = None
+    if _note is None:
+        parameters = connection.get_connection_params()
+        for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool"):
+            parameters.pop(django_only, None)
+        _note = psycopg.connect(**parameters, autocommit=True)
+    return _note

@@ -1,0 +1,74 @@
+"""The only module that knows the queue. A ring wakes a worker and says nothing more: PostgreSQL holds the work."""
+
+import logging
+import os
+import time
+from functools import cache
+from typing import Final
+
+import redis
+from django.conf import settings
+from rq import Queue, get_current_job
+from rq.exceptions import DuplicateJobError
+from rq.serializers import JSONSerializer
+
+from imports.models import ImportBatch
+
+QUEUE: Final = "imports"
+ENTRY_POINT: Final = "imports.tasks.work"
+WORK_SECONDS_LIMIT: Final = 300
+FAILED_MESSAGE_SECONDS: Final = 3600
+
+logger = logging.getLogger(__name__)
+
+
+def ring(job_id: int) -> None:
+    """Wakes as many workers as the job has pending batches, at most all of them.
+
+    Never raises: where Valkey is away the sweeper rings again later. Ringing twice within a second is one ring.
+    """
+    pending = ImportBatch.objects.filter(job_id=job_id, state=ImportBatch.State.PENDING)[: settings.WORKERS].count()
+    second = int(time.time())
+    for bell in range(pending):
+        _enqueue(job_id, message_id=f"{QUEUE}-{job_id}-{bell}-{second}")
+
+
+def ring_on(job_id: int) -> None:
+    """A worker that ends its turn with work left passes its place on: one message for one message."""
+    _enqueue(job_id, message_id=None)
+
+
+def waiting() -> int:
+    """How many messages no worker has taken yet; raises redis.RedisError."""
+    return int(queue().count)
+
+
+def worker_name() -> str:
+    """The worker whose turn this is, for the note of its attempts."""
+    job = get_current_job()
+    return (job.worker_name if job is not None else None) or f"pid {os.getpid()}"
+
+
+@cache
+def queue() -> Queue:
+    """The imports queue, with the JSON serializer: a message is never unpickled."""
+    connection = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+    return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
+
+
+def _enqueue(job_id: int, *, message_id: str | None) -> None:
+    try:
+        queue().enqueue_call(
+            ENTRY_POINT,
+            args=(job_id,),
+            job_id=message_id,
+            unique=message_id is not None,
+            timeout=WORK_SECONDS_LIMIT,
+            result_ttl=0,
+            failure_ttl=FAILED_MESSAGE_SECONDS,
+            description="work",
+        )
+    except DuplicateJobError:
+        logger.debug("doorbell_already_rung job=%s", job_id)
+    except redis.RedisError as err:
+        logger.warning("doorbell_silent job=%s cause=%s", job_id, type(err).__name__)

@@ -1,0 +1,105 @@
+"""How a job ends other than by its last batch: cancelled by someone, or given up; and the audit's word on every end."""
+
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from audit.trail import audited, record
+from imports import publishing
+from imports.claiming import unheld
+from imports.models import ImportBatch, ImportJob
+from imports.refusal import Refusal
+
+CANCELLED = "cancelled"
+COUNTS = ("total", "created", "updated", "unchanged", "superseded", "failed", "unprocessed")
+
+
+def cancel(job_id: int) -> ImportJob:
+    """Drops the batches that nobody works on; those under way finish, and the last of them ends the job as failed.
+
+    Raises Refusal (wrong_state) where the job has ended.
+    """
+    with audited():
+        job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
+        if job.is_finished:
+            raise Refusal("wrong_state", f"This import has {job.status} and can no longer be cancelled.")
+        if job.cancelled_at is None:
+            job.cancelled_at = timezone.now()
+            job.status_reason = CANCELLED
+            record(
+                "import.cancelled",
+                target=f"import:{job.uuid}",
+                customer_id=job.customer_id,
+                record_count=job.total,
+            )
+        _drop_unheld(job)
+    return job
+
+
+def give_up(job_id: int, *, reason: str) -> None:
+    """Ends a job that cannot run: what is left of it counts as unprocessed and can be fetched to be sent again."""
+    with audited():
+        job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
+        if job.is_finished:
+            return
+        job.cancelled_at = job.cancelled_at or timezone.now()
+        job.status_reason = reason
+        _drop_unheld(job)
+
+
+def finish_cancelled() -> int:
+    """Drops what a worker that died left pending in cancelled jobs; how many jobs were looked at."""
+    jobs = list(ImportJob.objects.unfinished().filter(cancelled_at__isnull=False).values_list("pk", flat=True))
+    for job_id in jobs:
+        with audited():
+            job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
+            if not job.is_finished:
+                _drop_unheld(job)
+    return len(jobs)
+
+
+def record_end(job: ImportJob, status: str, counts: list[int]) -> None:
+    """The audit event of a job's end; `counts` in the order of COUNTS."""
+    kind = "import" if job.kind == ImportJob.Kind.IMPORT else "dry_run"
+    record(
+        f"{kind}.{status}",
+        target=f"import:{job.uuid}",
+        customer_id=job.customer_id,
+        record_count=counts[0],
+        detail=dict(zip(COUNTS[1:], counts[1:], strict=True)),
+    )
+
+
+def _drop_unheld(job: ImportJob) -> None:
+    """With the job's row locked. Batches that a worker holds are skipped, never waited for."""
+    dropped = [batch.pk for batch in unheld(job.pk).only("pk")]
+    batches = ImportBatch.objects.filter(pk__in=dropped)
+    records = batches.aggregate(records=Sum("record_count"))["records"] or 0
+    now = timezone.now()
+    batches.update(state=ImportBatch.State.DROPPED, ended_at=now)
+    job.unprocessed += records
+    job.batches_ended += len(dropped)
+    if job.batches_ended == job.batch_count:
+        _finish(job, now)
+    job.revision += 1
+    job.save(
+        update_fields=[
+            "cancelled_at",
+            "status_reason",
+            "unprocessed",
+            "batches_ended",
+            "status",
+            "finished_at",
+            "revision",
+        ]
+    )
+    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, job.revision), robust=True)
+
+
+def _finish(job: ImportJob, now: datetime) -> None:
+    job.status = ImportJob.Status.FAILED
+    job.finished_at = now
+    record_end(job, job.status, [getattr(job, name) for name in COUNTS])

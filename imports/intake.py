@@ -1,0 +1,200 @@
+"""The one way in: a body becomes a job with its batches, all in one transaction, before anyone reads 202."""
+
+import hashlib
+import struct
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from django.db import connection, transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from audit.trail import audited, record
+from customers.keyring import Keyring, keyring
+from customers.models import Customer
+from imports import batching, doorbell
+from imports.copying import copy_rows
+from imports.envelope import Raws, open_envelope
+from imports.models import ImportBatch, ImportJob
+from imports.refusal import Refusal
+
+IDEMPOTENCY_HOURS: Final = 24
+RETRY_AFTER_SECONDS: Final = 5
+
+_BATCH_COLUMNS: Final = {
+    "job_id": "int8",
+    "customer_id": "int8",
+    "sequence": "int4",
+    "first_index": "int4",
+    "record_count": "int4",
+    "payload": "bytea",
+    "superseded": "int4[]",
+    "state": "varchar",
+    "by_type": "jsonb",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What came in, from whichever door. `body` is unpacked, `body_digest` is SHA-256 of the bytes on the wire."""
+
+    customer_id: int
+    media_type: str
+    body: bytes = field(repr=False)
+    body_digest: bytes
+    request_id: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    source_ip: str | None = None
+    hmac_key_id: int | None = None
+    idempotency_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Everything that costs time, done before any row is locked."""
+
+    job: ImportJob
+    rows: list[tuple[object, ...]]
+
+
+def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> ImportJob:
+    """The committed job; for a repeated idempotency key the one that exists. Raises Refusal.
+
+    The customer's row is locked last and shortly: the body is read, split and encrypted before.
+    """
+    repeated = repeated_job(submission)
+    if repeated is not None:
+        return repeated
+    prepared = _prepare(submission, kind)
+    with audited():
+        if submission.idempotency_key:
+            _take_turn(submission)
+            repeated = repeated_job(submission)
+            if repeated is not None:
+                return repeated
+        _refuse_beyond_limit(submission.customer_id, kind)
+        job = _insert(prepared)
+        record(
+            "import.accepted" if kind == ImportJob.Kind.IMPORT else "dry_run.accepted",
+            target=f"import:{job.uuid}",
+            customer_id=job.customer_id,
+            record_count=job.total,
+            detail={"batches": job.batch_count},
+        )
+        transaction.on_commit(partial(doorbell.ring, job.pk), robust=True)
+    return job
+
+
+def repeated_job(submission: Submission) -> ImportJob | None:
+    """The job that this idempotency key made within 24 hours. Raises Refusal where its body was another."""
+    if not submission.idempotency_key:
+        return None
+    job = ImportJob.objects.filter(
+        customer_id=submission.customer_id,
+        idempotency_digest=_idempotency_digest(submission),
+        created_at__gt=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
+    ).first()
+    if job is not None and bytes(job.body_digest) != submission.body_digest:
+        raise Refusal(
+            "idempotency_key_reused",
+            "This Idempotency-Key came with another body before; use a new key for a new body.",
+        )
+    return job
+
+
+def _idempotency_digest(submission: Submission) -> bytes:
+    return hashlib.sha256(submission.idempotency_key.encode()).digest()
+
+
+def _take_turn(submission: Submission) -> None:
+    """An advisory lock for as long as the transaction: a crash leaves nothing behind."""
+    digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + _idempotency_digest(submission)).digest()
+    (number,) = struct.unpack_from(">q", digest)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        (taken,) = cursor.fetchone()
+    if not taken:
+        raise Refusal(
+            "idempotency_in_flight",
+            "The first request with this Idempotency-Key is still being accepted; ask again in a moment.",
+            retry_after=1,
+        )
+    ImportJob.objects.filter(
+        customer_id=submission.customer_id,
+        idempotency_digest=_idempotency_digest(submission),
+        created_at__lte=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
+    ).update(idempotency_digest=None)
+
+
+def _refuse_beyond_limit(customer_id: int, kind: str) -> None:
+    customer = Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
+    if kind != ImportJob.Kind.IMPORT:
+        return
+    running = ImportJob.objects.filter(customer_id=customer_id).running().count()
+    if running >= customer.max_concurrent_imports:
+        raise Refusal(
+            "too_many_running_imports",
+            f"{running} imports are running, which is this customer's limit; wait for one to finish.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
+
+
+def _prepare(submission: Submission, kind: str) -> _Prepared:
+    envelope = open_envelope(submission.body, media_type=submission.media_type, parameters=submission.parameters)
+    keys = keyring(submission.customer_id)
+    now = timezone.now()
+    customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
+    job_uuid = uuid.uuid4()
+    rows = _batch_rows(envelope.records, keys, job_uuid, submission.customer_id)
+    job = ImportJob(
+        uuid=job_uuid,
+        customer_id=submission.customer_id,
+        kind=kind,
+        source=envelope.source,
+        metadata=keys.sealer("imports_importjob", "metadata").seal(envelope.metadata, job_uuid.bytes),
+        hmac_key_id=submission.hmac_key_id,
+        request_id=submission.request_id,
+        source_ip=submission.source_ip,
+        idempotency_digest=_idempotency_digest(submission) if submission.idempotency_key else None,
+        body_digest=submission.body_digest,
+        total=len(envelope.records),
+        batch_count=len(rows),
+        created_at=now,
+        expires_at=now + timedelta(days=customer.retention_days),
+    )
+    return _Prepared(job, rows)
+
+
+def _batch_rows(records: Raws, keys: Keyring, job_uuid: uuid.UUID, customer_id: int) -> list[tuple[object, ...]]:
+    """One row a batch, in the order of _BATCH_COLUMNS without the job's number."""
+    sealer = keys.sealer("imports_importbatch", "payload")
+    return [
+        (
+            customer_id,
+            part.sequence,
+            part.first_index,
+            len(part.records),
+            sealer.seal(batching.pack(part.records), payload_row(job_uuid, part.sequence)),
+            part.superseded,
+            ImportBatch.State.PENDING.value,
+            Jsonb({}),
+        )
+        for part in batching.split(records)
+    ]
+
+
+def payload_row(job_uuid: uuid.UUID, sequence: int) -> bytes:
+    """What binds a batch's ciphertext to its row."""
+    return job_uuid.bytes + struct.pack(">I", sequence)
+
+
+def _insert(prepared: _Prepared) -> ImportJob:
+    job = prepared.job
+    job.save(force_insert=True)
+    with connection.cursor() as cursor:
+        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((job.pk, *row) for row in prepared.rows))
+    return job

@@ -1,0 +1,51 @@
+"""A few thousand consecutive records of a job: the unit that commits as a whole."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from customers.models import Customer
+from imports.models.job import ImportJob
+
+
+class ImportBatch(models.Model):
+    """Pending until the transaction that did its work commits; the row's lock is the claim."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Pending"
+        DONE = "done", "Done"
+        DROPPED = "dropped", "Dropped"
+
+    job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="batches", db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    sequence = models.PositiveIntegerField(help_text="0 for the first batch of a job")
+    first_index = models.PositiveIntegerField(help_text="The job-wide index of its first record")
+    record_count = models.PositiveIntegerField()
+    payload = models.BinaryField(null=True, help_text="The records as sent, compressed, then encrypted")
+    superseded = ArrayField(
+        models.PositiveIntegerField(),
+        default=list,
+        help_text="Offsets of records that a later one of the same job replaces",
+    )
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
+    outcomes = models.BinaryField(null=True, help_text="One byte a record, see imports/outcome.py")
+    by_type = models.JSONField(default=dict, help_text="Records handled and failed by record type")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["job_id", "sequence"]
+        verbose_name_plural = "import batches"
+        constraints = [
+            models.UniqueConstraint(fields=["job", "sequence"], name="import_batch_one_per_sequence"),
+            models.CheckConstraint(
+                condition=~Q(state="done") | Q(outcomes__isnull=False), name="import_batch_done_has_outcomes"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["job", "sequence"], condition=Q(state="pending"), name="import_batch_pending"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id}/{self.sequence}"

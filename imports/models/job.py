@@ -1,0 +1,110 @@
+"""One accepted import: who sent it, how far it is, how it ended."""
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from customers.models import Customer, HmacKey
+
+
+class ImportJobQuerySet(models.QuerySet["ImportJob"]):
+    def running(self) -> "ImportJobQuerySet":
+        """Imports that count among a customer's concurrent ones."""
+        return self.filter(kind=ImportJob.Kind.IMPORT, status__in=ImportJob.UNFINISHED)
+
+    def unfinished(self) -> "ImportJobQuerySet":
+        return self.filter(status__in=ImportJob.UNFINISHED)
+
+
+class ImportJob(models.Model):
+    """The primary key is the job's number: it is taken on acceptance and orders every write to a Record."""
+
+    class Kind(models.TextChoices):
+        IMPORT = "import", "Import"
+        DRY_RUN = "dry_run", "Dry run"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        PROCESSING = "processing", "Processing"
+        COMPLETED = "completed", "Completed"
+        FAILED = "failed", "Failed"
+
+    UNFINISHED: ClassVar = (Status.PENDING, Status.PROCESSING)
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="imports", db_index=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.IMPORT)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    status_reason = models.CharField(max_length=200, blank=True)
+
+    source = models.CharField(max_length=100, blank=True, help_text="metadata.source, as the caller sent it")
+    metadata = models.BinaryField(help_text="The whole metadata object, encrypted")
+    hmac_key = models.ForeignKey(HmacKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    request_id = models.CharField(max_length=64)
+    source_ip = models.GenericIPAddressField(null=True)
+    idempotency_digest = models.BinaryField(null=True, help_text="SHA-256 of the caller's Idempotency-Key")
+    body_digest = models.BinaryField(help_text="SHA-256 of the body as it came over the wire")
+
+    total = models.PositiveIntegerField()
+    processed = models.PositiveIntegerField(default=0)
+    created = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    superseded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    unprocessed = models.PositiveIntegerField(default=0)
+    batch_count = models.PositiveIntegerField()
+    batches_ended = models.PositiveIntegerField(default=0)
+    revision = models.PositiveIntegerField(default=0, help_text="Goes up with every change; the socket's seq")
+
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(help_text="When payload and results are removed")
+
+    objects = ImportJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "idempotency_digest"],
+                condition=Q(idempotency_digest__isnull=False),
+                name="import_job_one_per_idempotency_key",
+            ),
+            models.CheckConstraint(
+                condition=Q(processed=F("created") + F("updated") + F("unchanged") + F("superseded") + F("failed")),
+                name="import_job_processed_is_the_sum_of_outcomes",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["completed", "failed"])
+                | Q(total=F("processed") + F("unprocessed"), finished_at__isnull=False),
+                name="import_job_ends_with_every_record_counted",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["customer", "-id"], name="import_job_by_customer"),
+            models.Index(
+                fields=["customer", "id"],
+                condition=Q(status__in=["pending", "processing"]),
+                name="import_job_unfinished",
+            ),
+            models.Index(fields=["request_id"], name="import_job_by_request"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in self.UNFINISHED
+
+    def seconds_working(self, now: datetime) -> float:
+        """How long the job has been worked on, in seconds; 0 before its first batch."""
+        if self.started_at is None:
+            return 0.0
+        return max(((self.finished_at or now) - self.started_at).total_seconds(), 0.0)

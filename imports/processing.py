@@ -1,0 +1,173 @@
+"""One batch: open, check, protect, write, count. All of it commits at once, or none of it."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+from psycopg import errors
+
+from audit.trail import audited
+from customers.keyring import Keyring, keyring
+from imports import attempts, batching, checking, ending, publishing, storing
+from imports.claiming import claim
+from imports.failures import Failure, store_failures
+from imports.intake import payload_row
+from imports.models import ImportBatch, ImportJob
+from imports.outcome import Outcome
+from imports.storing import Incoming
+
+MAX_ERRORS: Final = 3
+
+logger = logging.getLogger(__name__)
+
+
+def process_next(*, worker: str) -> bool:
+    """Works on one free batch; False where there is none. Raises only what ends the worker (a lost database)."""
+    batch: ImportBatch | None = None
+    attempt: int | None = None
+    try:
+        with audited():
+            batch = claim()
+            if batch is None:
+                return False
+            attempt = attempts.begin(batch, worker=worker)
+            process(batch)
+    except Exception as err:
+        if batch is None or attempt is None or not connection.is_usable():
+            raise
+        attempts.end(attempt, type(err).__name__)
+        _settle(err, batch)
+        return True
+    attempts.end(attempt, attempts.DONE)
+    return True
+
+
+def process(batch: ImportBatch) -> None:
+    """Does the batch's work in the surrounding transaction, whose commit makes it done."""
+    job = ImportJob.objects.get(pk=batch.job_id)
+    keys = keyring(batch.customer_id)
+    now = timezone.now()
+    packed = keys.opener("imports_importbatch", "payload").open(
+        bytes(batch.payload or b""), payload_row(job.uuid, batch.sequence)
+    )
+    sorted_out = sort_out(
+        batching.unpack(packed),
+        superseded=frozenset(batch.superseded),
+        first_index=batch.first_index,
+        keys=keys,
+        seal=job.kind == ImportJob.Kind.IMPORT,
+    )
+    if job.kind == ImportJob.Kind.IMPORT:
+        stored = storing.store(sorted_out.incoming, job=job, data_key_id=sorted_out.data_key_id)
+    else:
+        stored = storing.compare(sorted_out.incoming, customer_id=job.customer_id)
+    for index, outcome in stored:
+        sorted_out.outcomes[index - batch.first_index] = outcome.byte
+    store_failures(sorted_out.failures, job=job, batch=batch, keys=keys, now=now)
+    batch.state = ImportBatch.State.DONE
+    batch.outcomes = bytes(sorted_out.outcomes)
+    batch.by_type = sorted_out.count_by_type()
+    batch.ended_at = now
+    batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
+    _count(job, Counter(sorted_out.outcomes))
+
+
+@dataclass(slots=True)
+class SortedOut:
+    """A batch after the checks: what goes in, what failed, and one outcome byte a record (0 where not yet known)."""
+
+    outcomes: bytearray
+    types: list[str]
+    incoming: list[Incoming] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    data_key_id: int = 0
+
+    def count_by_type(self) -> dict[str, dict[str, int]]:
+        """Records handled and failed by type; those without a known type stand under "unknown"."""
+        counts: dict[str, dict[str, int]] = {}
+        failed = Outcome.FAILED.byte
+        for (record_type, outcome), count in Counter(zip(self.types, self.outcomes, strict=True)).items():
+            of_type = counts.setdefault(record_type or "unknown", {"processed": 0, "failed": 0})
+            of_type["processed"] += count
+            if outcome == failed:
+                of_type["failed"] += count
+        return counts
+
+
+def sort_out(
+    raws: list[memoryview], *, superseded: frozenset[int], first_index: int, keys: Keyring, seal: bool
+) -> SortedOut:
+    """Checks, indexes, fingerprints and (with `seal`) encrypts the records of one batch. Touches no database."""
+    sealer = keys.sealer("imports_record", "payload")
+    encrypt, key_of, fingerprint, read = sealer.seal, keys.index.key, keys.index.fingerprint, checking.read
+    result = SortedOut(bytearray(len(raws)), [""] * len(raws), data_key_id=sealer.data_key_id)
+    outcomes, types, failures = result.outcomes, result.types, result.failures
+    incoming: dict[bytes, Incoming] = {}
+    for offset, raw in enumerate(raws):
+        if offset in superseded:
+            outcomes[offset] = Outcome.SUPERSEDED.byte
+            types[offset] = checking.identity(raw)[1]
+            continue
+        try:
+            found, canonical = read(raw)
+        except checking.Refused as refused:
+            outcomes[offset] = Outcome.FAILED.byte
+            types[offset] = checking.identity(raw)[1]
+            failures.append(Failure(first_index + offset, bytes(raw), refused.problems))
+            continue
+        record_type = found.type
+        types[offset] = record_type
+        key = key_of(record_type, found.id)
+        row = storing.record_row(record_type, key)
+        earlier = incoming.get(row)
+        if earlier is not None:
+            outcomes[earlier.index - first_index] = Outcome.SUPERSEDED.byte
+        incoming[row] = Incoming(
+            first_index + offset,
+            record_type,
+            key,
+            encrypt(canonical, row) if seal else b"",
+            fingerprint(canonical),
+        )
+    result.incoming = list(incoming.values())
+    return result
+
+
+# The last statement but the audit's: the job's row is locked for no longer than a commit takes.
+_COUNT: Final = """
+    UPDATE imports_importjob SET
+        processed = processed + %(processed)s, created = created + %(created)s, updated = updated + %(updated)s,
+        unchanged = unchanged + %(unchanged)s, superseded = superseded + %(superseded)s, failed = failed + %(failed)s,
+        batches_ended = batches_ended + 1, revision = revision + 1, started_at = coalesce(started_at, now()),
+        status = CASE WHEN batches_ended + 1 < batch_count THEN 'processing'
+            WHEN cancelled_at IS NULL THEN 'completed' ELSE 'failed' END,
+        finished_at = CASE WHEN batches_ended + 1 < batch_count THEN NULL ELSE clock_timestamp() END
+    WHERE id = %(job)s
+    RETURNING status, revision, total, created, updated, unchanged, superseded, failed, unprocessed
+"""
+
+
+def _count(job: ImportJob, outcomes: Counter[int]) -> None:
+    by_label = {outcome.label: outcomes[outcome.byte] for outcome in Outcome}
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, {**by_label, "processed": outcomes.total(), "job": job.pk})
+        status, revision, *counts = cursor.fetchone()
+    if status in (ImportJob.Status.COMPLETED, ImportJob.Status.FAILED):
+        ending.record_end(job, status, counts)
+    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, revision), robust=True)
+
+
+def _settle(err: Exception, batch: ImportBatch) -> None:
+    """After an error rolled the batch back: it is free again, or its job is given up."""
+    if isinstance(err, OperationalError) and isinstance(
+        err.__cause__, (errors.DeadlockDetected, errors.SerializationFailure)
+    ):
+        logger.info("batch_again batch=%s cause=%s", batch.pk, type(err.__cause__).__name__)
+        return
+    logger.error("batch_failed batch=%s job=%s", batch.pk, batch.job_id, exc_info=err)
+    if attempts.failed_before(batch) >= MAX_ERRORS:
+        ending.give_up(batch.job_id, reason="internal_error")

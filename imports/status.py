@@ -1,0 +1,142 @@
+"""What an import's owner sees of it: the specification's three members and everything beside them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, TypedDict
+
+from django.db.models import Count
+
+from customers.keyring import keyring
+from imports import checking
+from imports.failures import failed_row
+from imports.models import FailedRecord, ImportBatch, ImportJob
+from imports.progress import Snapshot, snapshot, wire_time
+
+INLINE_ERRORS: Final = 100
+SUMMARY_LINES: Final = 100
+
+
+class RecordError(TypedDict):
+    """`record` is the id as sent, or `#index` where the record has none that can be read."""
+
+    record: str
+    error: str
+    index: int
+    code: str
+    pointer: str
+
+
+class ErrorCount(TypedDict):
+    code: str
+    pointer: str
+    count: int
+
+
+class TypeCount(TypedDict):
+    processed: int
+    failed: int
+
+
+class JobSummary(Snapshot):
+    jobId: str
+    kind: str
+    source: str
+    expiresAt: str
+    links: dict[str, str]
+
+
+class JobStatus(JobSummary):
+    errors: list[RecordError]
+    errorsTruncated: bool
+    errorSummary: list[ErrorCount]
+    byType: dict[str, TypeCount]
+    would: dict[str, int] | None  # of a dry run only
+
+
+def summarise(job: ImportJob, now: datetime) -> JobSummary:
+    """One line of the list of jobs: no query, no personal data."""
+    return {
+        **snapshot(job, now),
+        "jobId": str(job.uuid),
+        "kind": "dryRun" if job.kind == ImportJob.Kind.DRY_RUN else "import",
+        "source": job.source,
+        "expiresAt": wire_time(job.expires_at),
+        "links": links(job),
+    }
+
+
+def describe(job: ImportJob, now: datetime) -> JobStatus:
+    """The whole status, with the first 100 errors by position and the reasons counted over all of them."""
+    failures = FailedRecord.objects.filter(job=job, state__in=current_states(job))
+    errors = name_errors(job, failures.order_by("index")[: INLINE_ERRORS + 1])
+    return {
+        **summarise(job, now),
+        "errors": errors[:INLINE_ERRORS],
+        "errorsTruncated": len(errors) > INLINE_ERRORS,
+        "errorSummary": [
+            {"code": code, "pointer": pointer, "count": count}
+            for code, pointer, count in failures.order_by()
+            .values_list("code", "pointer")
+            .annotate(count=Count("pk"))
+            .order_by("-count", "code", "pointer")[:SUMMARY_LINES]
+        ],
+        "byType": count_by_type(job),
+        "would": _would(job),
+    }
+
+
+def _would(job: ImportJob) -> dict[str, int] | None:
+    if job.kind != ImportJob.Kind.DRY_RUN:
+        return None
+    return {"create": job.created, "update": job.updated, "unchanged": job.unchanged}
+
+
+def current_states(job: ImportJob) -> list[str]:
+    """The states of failed records that count as failed now."""
+    if job.kind == ImportJob.Kind.DRY_RUN:
+        return [FailedRecord.State.DRY_RUN]
+    return [FailedRecord.State.OPEN, FailedRecord.State.RETRYING, FailedRecord.State.DISCARDED]
+
+
+def name_errors(job: ImportJob, failures: Iterable[FailedRecord]) -> list[RecordError]:
+    """Failed records for their owner, each named by the id that it was sent with."""
+    opener = keyring(job.customer_id).opener("imports_failedrecord", "payload")
+    errors: list[RecordError] = []
+    for failure in failures:
+        raw = opener.open(bytes(failure.payload), failed_row(job.uuid, failure.index))
+        errors.append(
+            {
+                "record": checking.identity(raw)[0] or f"#{failure.index}",
+                "error": failure.message,
+                "index": failure.index,
+                "code": failure.code,
+                "pointer": failure.pointer,
+            }
+        )
+    return errors
+
+
+def count_by_type(job: ImportJob) -> dict[str, TypeCount]:
+    """Records handled and failed by type, added up over the batches."""
+    processed: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for of_batch in ImportBatch.objects.filter(job=job, state=ImportBatch.State.DONE).values_list("by_type", flat=True):
+        for record_type, counts in of_batch.items():
+            processed[record_type] += counts["processed"]
+            failed[record_type] += counts["failed"]
+    return {
+        record_type: {"processed": processed[record_type], "failed": failed[record_type]}
+        for record_type in sorted(processed)
+    }
+
+
+def links(job: ImportJob) -> dict[str, str]:
+    """Where a caller goes from here; paths on this host."""
+    here = f"/api/v1/imports/{job.uuid}"
+    return {
+        "status": here,
+        "socket": f"{here}/socket-ticket",
+        "results": f"{here}/results",
+        "cancel": f"{here}/cancel",
+    }

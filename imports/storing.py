@@ -1,0 +1,107 @@
+"""Checked records into the table of records: one COPY, one set-based upsert."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import connection
+
+from imports.copying import copy_rows
+from imports.models import ImportJob
+from imports.outcome import Outcome
+
+_COLUMNS: Final = {
+    "index": "int4",
+    "type": "varchar",
+    "key": "bytea",
+    "payload": "bytea",
+    "fingerprint": "bytea",
+}
+_INCOMING: Final = "incoming_record"
+
+_CREATE: Final = """
+    CREATE TEMP TABLE IF NOT EXISTS incoming_record (
+        index int4, type varchar, key bytea, payload bytea, fingerprint bytea
+    ) ON COMMIT DELETE ROWS
+"""
+
+# A later origin wins, whatever order the workers finish in. The same content moves the origin and nothing else, so that
+# an older job still under way cannot put its stale content back. Rows are taken in key order: no two workers meet
+# crosswise.
+_UPSERT: Final = """
+    INSERT INTO imports_record AS stored (
+        customer_id, type, key, payload, fingerprint, data_key_id,
+        origin_job_id, origin_index, changed_job_id, changed_index, created_at, updated_at
+    )
+    SELECT %(customer)s, type, key, payload, fingerprint, %(data_key)s,
+        %(job)s, index, %(job)s, index, now(), now()
+    FROM incoming_record ORDER BY type, key
+    ON CONFLICT (customer_id, type, key) DO UPDATE SET
+        origin_job_id = excluded.origin_job_id,
+        origin_index = excluded.origin_index,
+        fingerprint = excluded.fingerprint,
+        payload = CASE WHEN stored.fingerprint = excluded.fingerprint THEN stored.payload ELSE excluded.payload END,
+        data_key_id = CASE WHEN stored.fingerprint = excluded.fingerprint
+            THEN stored.data_key_id ELSE excluded.data_key_id END,
+        changed_job_id = CASE WHEN stored.fingerprint = excluded.fingerprint
+            THEN stored.changed_job_id ELSE excluded.changed_job_id END,
+        changed_index = CASE WHEN stored.fingerprint = excluded.fingerprint
+            THEN stored.changed_index ELSE excluded.changed_index END,
+        updated_at = CASE WHEN stored.fingerprint = excluded.fingerprint
+            THEN stored.updated_at ELSE excluded.updated_at END
+    WHERE (stored.origin_job_id, stored.origin_index) < (excluded.origin_job_id, excluded.origin_index)
+    RETURNING origin_index,
+        CASE WHEN xmax = 0 THEN 'c'
+            WHEN (changed_job_id, changed_index) = (origin_job_id, origin_index) THEN 'u' ELSE '=' END
+"""
+
+_COMPARE: Final = """
+    SELECT incoming.index,
+        CASE WHEN stored.key IS NULL THEN 'c' WHEN stored.fingerprint = incoming.fingerprint THEN '=' ELSE 'u' END
+    FROM incoming_record incoming
+    LEFT JOIN imports_record stored
+        ON stored.customer_id = %(customer)s AND stored.type = incoming.type AND stored.key = incoming.key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A checked record. `payload` is ciphertext, empty in a dry run; `index` counts from the job's first."""
+
+    index: int
+    type: str
+    key: bytes
+    payload: bytes
+    fingerprint: bytes
+
+
+def record_row(record_type: str, key: bytes) -> bytes:
+    """What binds a record's ciphertext to its row."""
+    return record_type.encode() + b"\0" + key
+
+
+def store(records: Iterable[Incoming], *, job: ImportJob, data_key_id: int) -> Iterator[tuple[int, Outcome]]:
+    """(index, outcome) for each record, within the caller's transaction. At most one record a key.
+
+    A record that meets a newer origin is superseded.
+    """
+    return _classify(records, _UPSERT, {"customer": job.customer_id, "job": job.pk, "data_key": data_key_id})
+
+
+def compare(records: Iterable[Incoming], *, customer_id: int) -> Iterator[tuple[int, Outcome]]:
+    """What `store` would answer, with nothing written."""
+    return _classify(records, _COMPARE, {"customer": customer_id})
+
+
+def _classify(records: Iterable[Incoming], statement: str, parameters: dict[str, int]) -> Iterator[tuple[int, Outcome]]:
+    indexes = []
+    with connection.cursor() as cursor:
+        cursor.execute(_CREATE)
+        rows = [(item.index, item.type, item.key, item.payload, item.fingerprint) for item in records]
+        copy_rows(cursor, _INCOMING, _COLUMNS, rows)
+        indexes = [row[0] for row in rows]
+        cursor.execute(statement, parameters)
+        found = {index: Outcome(letter.encode()) for index, letter in cursor.fetchall()}
+        cursor.execute("DELETE FROM incoming_record")
+    for index in indexes:
+        yield index, found.get(index, Outcome.SUPERSEDED)

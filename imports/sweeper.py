@@ -1,0 +1,52 @@
+"""What nobody rang for, or whose ring was lost, is rung for again. Any number of sweepers may run."""
+
+import logging
+from typing import Final
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from customers.nonces import forget_expired
+from imports import doorbell
+from imports.claiming import unheld
+from imports.ending import finish_cancelled
+from imports.models import ImportJob
+
+SWEEP_SECONDS: Final = 0.5
+JOBS_A_SWEEP: Final = 100
+
+logger = logging.getLogger(__name__)
+
+
+def sweep() -> int:
+    """Rings for jobs with batches that nobody holds while the queue is short of messages; how many it rang for."""
+    finish_cancelled()
+    try:
+        if doorbell.waiting() >= settings.WORKERS:
+            return 0
+    except redis.RedisError as err:
+        logger.warning("doorbell_unreachable cause=%s", type(err).__name__)
+        return 0
+    rung = 0
+    for job_id in (
+        ImportJob.objects.unfinished()
+        .filter(cancelled_at__isnull=True)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:JOBS_A_SWEEP]
+    ):
+        if _is_left_alone(job_id):
+            doorbell.ring(job_id)
+            rung += 1
+    return rung
+
+
+def _is_left_alone(job_id: int) -> bool:
+    with transaction.atomic():
+        return unheld(job_id).only("pk").first() is not None
+
+
+def tidy() -> None:
+    """What has expired goes."""
+    forget_expired(timezone.now())
