@@ -1,0 +1,220 @@
+"""The wire contract for OpenAPI. tests/imports/api/test_contract.py holds every real answer against it."""
+
+# mypy: disable-error-code="assignment"
+# A serializer's metaclass takes the fields out of the class, so those named errors or data hide nothing.
+
+from typing import Any, Final
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from imports import checking
+from imports.api.codes import CODES
+from imports.envelope import CSV, JSON, NDJSON
+from imports.models import ImportJob
+
+
+class Metadata(serializers.Serializer[Any]):
+    source = serializers.CharField(max_length=100)
+    version = serializers.CharField()
+    timestamp = serializers.DateTimeField(help_text="ISO 8601")
+
+
+class RecordIn(serializers.Serializer[Any]):
+    id = serializers.CharField(min_length=1, max_length=checking.MAX_ID_LENGTH)
+    type = serializers.ChoiceField(choices=checking.TYPES)
+    attributes = serializers.DictField()
+    customFields = serializers.DictField(
+        child=serializers.CharField(max_length=checking.MAX_VALUE_LENGTH),
+        required=False,
+        help_text=f"At most {checking.MAX_CUSTOM_FIELDS}, names of at most {checking.MAX_NAME_LENGTH} characters.",
+    )
+
+
+class RecordsBody(serializers.Serializer[Any]):
+    metadata = Metadata()
+    records = RecordIn(many=True)
+
+
+class Progress(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    processed = serializers.IntegerField(help_text="Every record handled, failed ones included")
+    failed = serializers.IntegerField()
+
+
+class Outcomes(serializers.Serializer[Any]):
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    superseded = serializers.IntegerField()
+    unprocessed = serializers.IntegerField()
+
+
+class Links(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    socket = serializers.CharField()
+    results = serializers.CharField()
+    cancel = serializers.CharField()
+
+
+class Accepted(serializers.Serializer[Any]):
+    jobId = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=[ImportJob.Status.PENDING.value])
+    progress = Progress()
+    links = Links()
+
+
+class Summary(serializers.Serializer[Any]):
+    jobId = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=["import", "dryRun"])
+    source = serializers.CharField(allow_blank=True)
+    status = serializers.ChoiceField(choices=ImportJob.Status.values)
+    statusReason = serializers.CharField(allow_null=True)
+    progress = Progress()
+    outcomes = Outcomes()
+    rate = serializers.FloatField(help_text="Records a second since the first batch began")
+    eta = serializers.FloatField(allow_null=True, help_text="Seconds left")
+    createdAt = serializers.DateTimeField()
+    startedAt = serializers.DateTimeField(allow_null=True)
+    finishedAt = serializers.DateTimeField(allow_null=True)
+    expiresAt = serializers.DateTimeField()
+    links = Links()
+
+
+class ImportList(serializers.Serializer[Any]):
+    imports = Summary(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Give it as `after` for the next page")
+
+
+class RecordError(serializers.Serializer[Any]):
+    record = serializers.CharField(help_text="The id as sent, or #index where there is none")
+    error = serializers.CharField()
+    index = serializers.IntegerField()
+    code = serializers.CharField(help_text=", ".join(checking.CODES))
+    pointer = serializers.CharField(allow_blank=True, help_text="JSON Pointer into the record")
+
+
+class ErrorCount(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    pointer = serializers.CharField(allow_blank=True)
+    count = serializers.IntegerField()
+
+
+class TypeCount(serializers.Serializer[Any]):
+    processed = serializers.IntegerField()
+    failed = serializers.IntegerField()
+
+
+class Would(serializers.Serializer[Any]):
+    create = serializers.IntegerField()
+    update = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+
+
+class Status(Summary):
+    errors = RecordError(many=True)
+    errorsTruncated = serializers.BooleanField(help_text="True where more than 100 records failed")
+    errorSummary = ErrorCount(many=True)
+    byType = serializers.DictField(child=TypeCount())
+    would = Would(allow_null=True, help_text="What a dry run found; null for an import")
+
+
+class Verdict(serializers.Serializer[Any]):
+    valid = serializers.BooleanField()
+    total = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    superseded = serializers.IntegerField()
+    errors = RecordError(many=True)
+    errorsTruncated = serializers.BooleanField()
+    errorSummary = ErrorCount(many=True)
+    would = Would()
+
+
+class Lookup(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=checking.TYPES)
+    id = serializers.CharField(min_length=1, max_length=checking.MAX_ID_LENGTH)
+
+
+class Chapter(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    jobId = serializers.UUIDField()
+    index = serializers.IntegerField()
+    outcome = serializers.ChoiceField(choices=["created", "updated", "unchanged", "failed"])
+    code = serializers.CharField(allow_null=True)
+
+
+class Origin(serializers.Serializer[Any]):
+    jobId = serializers.UUIDField()
+    index = serializers.IntegerField()
+
+
+class FoundRecord(serializers.Serializer[Any]):
+    record = RecordIn(allow_null=True, help_text="Null for a record that was only ever refused")
+    origin = Origin(allow_null=True)
+    story = Chapter(many=True)
+
+
+class ResultLine(serializers.Serializer[Any]):
+    index = serializers.IntegerField()
+    record = serializers.CharField(allow_null=True)
+    type = serializers.ChoiceField(choices=checking.TYPES, allow_null=True)
+    outcome = serializers.ChoiceField(
+        choices=["created", "updated", "unchanged", "superseded", "failed", "unprocessed"]
+    )
+    code = serializers.CharField(allow_null=True)
+    pointer = serializers.CharField(allow_null=True)
+    message = serializers.CharField(allow_null=True)
+    data = serializers.JSONField(required=False, help_text="The record as sent, for failed and unprocessed ones")
+
+
+class Fault(serializers.Serializer[Any]):
+    pointer = serializers.CharField(allow_blank=True)
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemDocument(serializers.Serializer[Any]):
+    """RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    code = serializers.ChoiceField(choices=sorted(CODES))
+    step = serializers.ChoiceField(choices=["form", "clock", "digest", "replay", "signature"], required=False)
+    requestId = serializers.CharField(required=False)
+    errors = Fault(many=True, required=False)
+
+
+RECORDS_BODY: Final = {JSON: RecordsBody, NDJSON: OpenApiTypes.BINARY, CSV: OpenApiTypes.BINARY}
+CSV_METADATA: Final = [
+    OpenApiParameter(name, str, description=f"metadata.{name} of a text/csv body")
+    for name in ("source", "version", "timestamp")
+] + [OpenApiParameter("type", str, enum=checking.TYPES, description="Type of a text/csv body without a type column")]
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="The same key and body give the same job for 24 hours",
+)
+LIST_PARAMETERS: Final = [
+    OpenApiParameter("status", str, enum=ImportJob.Status.values),
+    OpenApiParameter("after", str, description="`next` of the page before"),
+    OpenApiParameter("limit", int, description="1 to 50"),
+]
+SELECTION: Final = OpenApiParameter(
+    "selection", str, OpenApiParameter.PATH, enum=["succeeded", "failed", "unprocessed"]
+)
+
+
+def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """The refusals a call may answer with, each naming its codes."""
+    return {
+        (status, "application/problem+json"): OpenApiResponse(
+            ProblemDocument,
+            description=", ".join(sorted(name for name, code in CODES.items() if code.status == status)),
+        )
+        for status in statuses
+    }

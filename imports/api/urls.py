@@ -1,0 +1,19 @@
+from django.urls import path
+
+from imports.api import views
+from imports.api.socket_ticket import SocketTicketView
+from imports.api.verify import VerifyView
+
+app_name = "imports"
+
+urlpatterns = [
+    path("imports", views.ImportListView.as_view(), name="list"),
+    path("imports/bulk", views.BulkImportView.as_view(), name="bulk"),
+    path("imports/validate", views.ValidateView.as_view(), name="validate"),
+    path("imports/<uuid:job_id>", views.ImportStatusView.as_view(), name="status"),
+    path("imports/<uuid:job_id>/cancel", views.CancelView.as_view(), name="cancel"),
+    path("imports/<uuid:job_id>/results/<slug:selection>", views.ResultsView.as_view(), name="results"),
+    path("imports/<uuid:job_id>/socket-ticket", SocketTicketView.as_view(), name="socket-ticket"),
+    path("records/lookup", views.RecordLookupView.as_view(), name="lookup"),
+    path("auth/verify", VerifyView.as_view(), name="verify"),
+]

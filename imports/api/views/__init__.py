@@ -1,0 +1,17 @@
+from imports.api.views.bulk import BulkImportView
+from imports.api.views.cancel import CancelView
+from imports.api.views.listing import ImportListView
+from imports.api.views.lookup import RecordLookupView
+from imports.api.views.results import ResultsView
+from imports.api.views.status import ImportStatusView
+from imports.api.views.validate import ValidateView
+
+__all__ = [
+    "BulkImportView",
+    "CancelView",
+    "ImportListView",
+    "ImportStatusView",
+    "RecordLookupView",
+    "ResultsView",
+    "ValidateView",
+]
