@@ -53,9 +53,7 @@ class Sealer:
 
     __slots__ = ("_aad", "_count", "_derived", "_generation", "_head", "_suffix", "data_key_id")
 
-    def __init__(
-        self, key: XaesKey, *, data_key_id: int, customer_uuid: UUID, table: str, column: str
-    ) -> None:
+    def __init__(self, key: XaesKey, *, data_key_id: int, customer_uuid: UUID, table: str, column: str) -> None:
         self.data_key_id = data_key_id
         self._aad = _place(customer_uuid, data_key_id, table, column)
         nonce = os.urandom(NONCE_SIZE - _COUNTER_SIZE)
@@ -90,9 +88,7 @@ class Opener:
 
     __slots__ = ("_column", "_customer_uuid", "_derived", "_find_key", "_table")
 
-    def __init__(
-        self, find_key: Callable[[int], XaesKey], *, customer_uuid: UUID, table: str, column: str
-    ) -> None:
+    def __init__(self, find_key: Callable[[int], XaesKey], *, customer_uuid: UUID, table: str, column: str) -> None:
         self._find_key = find_key
         self._customer_uuid = customer_uuid
         self._table = table

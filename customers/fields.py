@@ -1,15 +1,14 @@
-"""Model fields: a text kept encrypted, and a network.
+"""A model field for secrets that must be read back.
 
-`EncryptedTextField` holds secrets that must be read back. Assign a str; it is sealed when the row is saved,
-under the secret key of `instance.customer`, bound to table, column and `instance.secret_row()`. Reading the
-attribute gives a `Secret`, whose text only `.reveal()` returns.
+`EncryptedTextField` is assigned a str and seals it when the row is saved, under the secret key of
+`instance.customer`, bound to table, column and `instance.secret_row()`. Reading the attribute gives a `Secret`,
+whose text only `.reveal()` returns.
 """
 
-import ipaddress
 from typing import Any, NoReturn, Protocol, cast
 
 from django.core import checks
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import FieldError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.query_utils import DeferredAttribute
@@ -63,9 +62,7 @@ class Secret(_Hidden):
 
     __slots__ = ("_field", "_instance", "_state")
 
-    def __init__(
-        self, instance: models.Model, field: "EncryptedTextField", state: _Sealed | _Pending
-    ) -> None:
+    def __init__(self, instance: models.Model, field: "EncryptedTextField", state: _Sealed | _Pending) -> None:
         self._instance = instance
         self._field = field
         self._state = state
@@ -130,9 +127,7 @@ class EncryptedTextField(models.Field[Any, Any]):
     def get_transform(self, name: str) -> NoReturn:
         raise FieldError(f"{self.name} is encrypted, so nothing can be looked up by it.")
 
-    def from_db_value(
-        self, value: Any, expression: object, connection: BaseDatabaseWrapper
-    ) -> _Sealed | None:
+    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> _Sealed | None:
         return None if value is None else _Sealed(bytes(value))
 
     def to_python(self, value: Any) -> Any:
@@ -184,52 +179,5 @@ class EncryptedTextField(models.Field[Any, Any]):
             return []
         hint = "Give it a foreign key `customer` and a method secret_row() -> bytes, known before the insert."
         return [
-            checks.Error(
-                "A model with an EncryptedTextField has no owner.", hint=hint, obj=self, id="longshore.E020"
-            )
+            checks.Error("A model with an EncryptedTextField has no owner.", hint=hint, obj=self, id="longshore.E020")
         ]
-
-
-class CidrField(models.Field[str, str]):
-    """One IPv4 or IPv6 network, in PostgreSQL's own type, so that no row can hold anything else."""
-
-    description = "Network"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-
-    @staticmethod
-    def canonical(value: object) -> str:
-        """The network's one spelling; ValidationError says what is wrong and what may be meant."""
-        text = str(value).strip()
-        try:
-            return str(ipaddress.ip_network(text))
-        except ValueError:
-            pass
-        try:
-            meant = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            raise ValidationError(
-                f"{text!r} is no network; write for example 192.0.2.0/24 or 2001:db8::/32."
-            ) from None
-        raise ValidationError(f"{text!r} has bits set to the right of its prefix; do you mean {meant}?")
-
-    def db_type(self, connection: BaseDatabaseWrapper) -> str:
-        return "cidr"
-
-    def cast_db_type(self, connection: BaseDatabaseWrapper) -> str:
-        return "cidr"
-
-    def to_python(self, value: Any) -> Any:
-        return None if value is None else self.canonical(value)
-
-    def get_prep_value(self, value: Any) -> Any:
-        return self.to_python(super().get_prep_value(value))
-
-    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> str | None:
-        return None if value is None else str(value)
-
-    def formfield(self, **kwargs: Any) -> Any:
-        from django import forms
-
-        return super().formfield(**{"form_class": forms.CharField, **kwargs})

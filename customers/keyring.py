@@ -106,9 +106,7 @@ class Keyring:
             return key
         entry = self._entries.get(data_key_id) or self._reloaded(data_key_id)
         if entry is None or entry.purpose != purpose:
-            raise DecryptionError(
-                "unknown_key", f"Customer {self.customer_id} has no {purpose} key {data_key_id}."
-            )
+            raise DecryptionError("unknown_key", f"Customer {self.customer_id} has no {purpose} key {data_key_id}.")
         if entry.material is None:
             raise entry.refusal or DecryptionError("unknown_key", f"Data key {data_key_id} is not usable.")
         return self._xaes.setdefault(data_key_id, XaesKey(entry.material))
@@ -154,9 +152,7 @@ def create_keys(customer: Customer) -> None:
     for purpose in DataKey.Purpose.values:
         wrapped = masters.wrap(os.urandom(32), customer_uuid=customer.uuid, purpose=purpose, version=1)
         rows.append(
-            DataKey(
-                customer=customer, purpose=purpose, version=1, wrapped=wrapped.wrapped, kek_id=wrapped.kek_id
-            )
+            DataKey(customer=customer, purpose=purpose, version=1, wrapped=wrapped.wrapped, kek_id=wrapped.kek_id)
         )
     DataKey.objects.bulk_create(rows)
 

@@ -60,14 +60,10 @@ class MasterKeys:
         """The data key; MasterKeyError where its master key is absent or any bound value differs."""
         kek = self.keys.get(wrapped.kek_id)
         if kek is None:
-            raise MasterKeyError(
-                "missing", f"MASTER_KEYS holds no key {wrapped.kek_id!r}, which wraps a data key."
-            )
+            raise MasterKeyError("missing", f"MASTER_KEYS holds no key {wrapped.kek_id!r}, which wraps a data key.")
         nonce, ciphertext = wrapped.wrapped[:_NONCE_SIZE], wrapped.wrapped[_NONCE_SIZE:]
         try:
-            return AESGCM(kek).decrypt(
-                nonce, ciphertext, _aad(customer_uuid, purpose, version, wrapped.kek_id)
-            )
+            return AESGCM(kek).decrypt(nonce, ciphertext, _aad(customer_uuid, purpose, version, wrapped.kek_id))
         except (InvalidTag, ValueError):
             message = f"A data key does not open with master key {wrapped.kek_id!r}: was either changed?"
             raise MasterKeyError("not_authentic", message) from None
@@ -88,9 +84,7 @@ def parse(text: str) -> MasterKeys:
     for position, entry in enumerate(entries, start=1):
         kek_id, separator, encoded = entry.partition(":")
         if not separator or not _ID.fullmatch(kek_id):
-            raise MasterKeyError(
-                "malformed", f"Entry {position} of MASTER_KEYS is not of the form id:base64."
-            )
+            raise MasterKeyError("malformed", f"Entry {position} of MASTER_KEYS is not of the form id:base64.")
         try:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:

@@ -41,7 +41,7 @@ _SECRET: Final = re.compile(rf"{SECRET_PREFIX}({_DIGEST})", re.ASCII)
 _LINE: Final = re.compile(r"[\x20-\x7e\t]*")
 
 
-class MalformedToken(ValueError):  # noqa: N818  (the field's word)
+class MalformedToken(ValueError):
     """Not a signature of this form, or a request that cannot be signed. Quotes nothing of what was sent."""
 
 
@@ -81,9 +81,7 @@ def string_to_sign(token: Token, method: str, host: str, target: str, content_ty
     """
     parts = (method, host.lower(), target, content_type)
     if not all(map(_LINE.fullmatch, parts)):
-        raise MalformedToken(
-            "The method, host, target or content type holds a character that cannot be signed."
-        )
+        raise MalformedToken("The method, host, target or content type holds a character that cannot be signed.")
     timestamp = f"{token.timestamp:010d}"
     return "\n".join((ALGORITHM, token.key_id, timestamp, token.nonce, *parts, token.body_sha256))
 

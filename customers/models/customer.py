@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from customers.fields import CidrField
+from customers.cidr_field import CidrField
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):

@@ -34,9 +34,7 @@ class DataKey(models.Model):
     wrapped = models.BinaryField(
         null=True, editable=False, help_text="The key, encrypted by the master key. Empty once destroyed."
     )
-    kek_id = models.CharField(
-        max_length=40, help_text="Id of the master key in MASTER_KEYS that wraps this key."
-    )
+    kek_id = models.CharField(max_length=40, help_text="Id of the master key in MASTER_KEYS that wraps this key.")
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACTIVE)
     # The start of the transaction that made the key: the key ring tells by it whether the key is committed.
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
@@ -46,9 +44,7 @@ class DataKey(models.Model):
     class Meta:
         ordering = ["customer_id", "purpose", "version"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["customer", "purpose", "version"], name="data_key_version_unique"
-            ),
+            models.UniqueConstraint(fields=["customer", "purpose", "version"], name="data_key_version_unique"),
             models.CheckConstraint(condition=Q(version__gte=1), name="data_key_version_from_one"),
             models.CheckConstraint(
                 condition=Q(id__gte=1, id__lte=MAX_DATA_KEY_ID), name="data_key_id_fits_the_ciphertext_header"

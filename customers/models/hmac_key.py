@@ -16,9 +16,7 @@ KEY_ID = r"^[A-Za-z0-9_-]{8,40}\Z"
 class HmacKeyQuerySet(models.QuerySet["HmacKey"]):
     def live(self, now: datetime) -> "HmacKeyQuerySet":
         """Keys that sign calls at this moment."""
-        return self.filter(
-            revoked_at__isnull=True, not_before__lte=now, expires_at__gt=now, customer__is_active=True
-        )
+        return self.filter(revoked_at__isnull=True, not_before__lte=now, expires_at__gt=now, customer__is_active=True)
 
 
 class HmacKey(models.Model):
@@ -32,14 +30,10 @@ class HmacKey(models.Model):
     )
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="hmac_keys")
     secret = EncryptedTextField(help_text="Shown once when the key is issued, and kept encrypted.")
-    label = models.CharField(
-        max_length=100, blank=True, help_text="Where this key is used, for example 'CRM export'."
-    )
+    label = models.CharField(max_length=100, blank=True, help_text="Where this key is used, for example 'CRM export'.")
     scopes = ArrayField(models.CharField(max_length=32), help_text="What calls signed with this key may do.")
     not_before = models.DateTimeField(help_text="Calls are refused before this time.")
-    expires_at = models.DateTimeField(
-        help_text="Calls are refused from this time on; 90 days after issue by default."
-    )
+    expires_at = models.DateTimeField(help_text="Calls are refused from this time on; 90 days after issue by default.")
     revoked_at = models.DateTimeField(
         null=True,
         blank=True,

@@ -6,9 +6,7 @@ class SeenNonce(models.Model):
 
     key_id = models.CharField(max_length=40)
     nonce = models.CharField(max_length=64)
-    expires_at = models.DateTimeField(
-        help_text="When the sweeper may forget it: no signature is valid that long."
-    )
+    expires_at = models.DateTimeField(help_text="When the sweeper may forget it: no signature is valid that long.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key_id", "nonce"], name="seen_nonce_unique")]
