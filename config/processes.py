@@ -9,9 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from config.warden import Warden
+
 _PR_SET_PDEATHSIG = 1
+
+
+class CannotStart(Exception):
+    """A child cannot be started, and trying again will not help. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,10 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """One child. `prepare` runs before every start; `is_ready(pid)` says when what comes after it may
-    start.
+    """One child, and how it is started, waited for and stopped.
+
+    `prepare` runs before every start. `is_ready(pid)` says when what comes after it may start; a child with
+    `once` runs to its end first. `orphan_signal` is what the child gets when its parent dies.
     """
 
     name: str
@@ -47,8 +56,7 @@ def start_arguments(spec: ProcessSpec) -> dict[str, Any]:
     """Keyword arguments for Popen or create_subprocess_exec. Close `stdin` once the child runs.
 
     The child gets a session of its own, so that Ctrl-C reaches the starter alone and children stop in order.
-    Start
-    it from the main thread: the kernel sends the death signal when the thread that forked ends.
+    Start it from the main thread: the kernel sends the death signal when the thread that forked ends.
     """
     reader, writer = os.pipe()
     os.write(writer, spec.stdin)
@@ -110,6 +118,18 @@ def has_death_signal() -> bool:
     return _prctl() is not None
 
 
+def watch(pid: int, spec: ProcessSpec) -> None:
+    """Call once a child runs: ties its life to ours where the kernel does not."""
+    if not has_death_signal():
+        _warden().watch(pid, spec.orphan_signal)
+
+
+def forget(pid: int) -> None:
+    """Call once a child has ended."""
+    if not has_death_signal():
+        _warden().forget(pid)
+
+
 def stop(child: "subprocess.Popen[bytes]", spec: ProcessSpec) -> None:
     """Ask the child to stop, wait for its grace, then hurry it. Returns when it has ended."""
     for number, seconds in ((spec.stop_signal, spec.grace_seconds), (spec.hurry_signal, 5.0)):
@@ -127,6 +147,11 @@ def stop(child: "subprocess.Popen[bytes]", spec: ProcessSpec) -> None:
 
 def _as_account(account: Account | None) -> dict[str, Any]:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+@cache
+def _warden() -> Warden:
+    return Warden()
 
 
 def _prctl() -> Callable[..., int] | None:

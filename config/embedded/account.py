@@ -51,9 +51,7 @@ def open_way(directory: Path, account: Account, say: Callable[[str], None]) -> N
         if found.st_mode & needed:
             continue
         if needed != stat.S_IXOTH:
-            raise EmbeddedError(
-                f"{account.name} may not enter {path}: run chmod u+x,g+x {path}, or set EMBEDDED_USER."
-            )
+            raise EmbeddedError(f"{account.name} may not enter {path}: run chmod u+x,g+x {path}, or set EMBEDDED_USER.")
         try:
             path.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
         except OSError as err:

@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.processes import CannotStart
+
 # sun_path holds 107 bytes on Linux and 103 on macOS.
 MAX_SOCKET_PATH = 100
 POSTGRES_SOCKET = ".s.PGSQL.5432"
@@ -16,7 +18,7 @@ VALKEY_SOCKET = "valkey.sock"
 _OURS = {"postgres", "run", "secrets", "sockets"}
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(CannotStart):
     """The embedded servers cannot do what was asked. The message says what to do and is shown as it is."""
 
 

@@ -11,19 +11,11 @@ _PROC = Path("/proc")
 def processes_in(cluster: Path) -> list[int]:
     """The living PostgreSQL processes of this data directory, whoever started them."""
     if (_PROC / "self/cwd").exists():
-        return [
-            int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _works_in(entry, cluster)
-        ]
+        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _works_in(entry, cluster)]
     # Without /proc (macOS) only the postmaster shows the directory in its command line.
-    listing = subprocess.run(
-        ["ps", "-axo", "pid=,command="], capture_output=True, text=True, check=True
-    ).stdout
+    listing = subprocess.run(["ps", "-axo", "pid=,command="], capture_output=True, text=True, check=True).stdout
     lines = (line.strip().partition(" ") for line in listing.splitlines())
-    return [
-        int(pid)
-        for pid, _, command in lines
-        if "/postgres -D " in command and f" {cluster} " in f"{command} "
-    ]
+    return [int(pid) for pid, _, command in lines if "/postgres -D " in command and f" {cluster} " in f"{command} "]
 
 
 def pid_file_lines(path: Path) -> list[str]:

@@ -119,8 +119,7 @@ class Postgres:
             found = (self.layout.cluster / "PG_VERSION").read_text().strip()
         except OSError as err:
             raise EmbeddedError(
-                f"{self.layout.cluster} is not a PostgreSQL data directory ({err.strerror}: PG_VERSION). "
-                "Move it away."
+                f"{self.layout.cluster} is not a PostgreSQL data directory ({err.strerror}: PG_VERSION). Move it away."
             ) from err
         if found != version.split(".")[0]:
             raise EmbeddedError(

@@ -1,6 +1,5 @@
 """The pair of embedded servers of one DATA_DIR: their addresses, and starting and stopping them."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from config import processes
+from config import claim, processes
 from config.embedded import account as accounts
 from config.embedded import postgres, valkey
 from config.embedded.layout import EmbeddedError, Layout
 from config.processes import ProcessSpec
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Addresses:
 
     database_url: str
     redis_url: str
+
+
+def data_dir() -> Path:
+    """DATA_DIR of the environment, else `.data` in the checkout."""
+    return Path(os.environ.get("DATA_DIR", "").strip() or _CHECKOUT / ".data").resolve()
 
 
 def addresses(data_dir: Path, *, create: bool = False) -> Addresses:
@@ -124,7 +130,8 @@ class EmbeddedServers:
             try:
                 for spec in self._specs:
                     spec.prepare()
-                    self.children[spec.name] = processes.start(spec, descriptor)
+                    child = self.children[spec.name] = processes.start(spec, descriptor)
+                    processes.watch(child.pid, spec)
             finally:
                 os.close(descriptor)
             for spec in self._specs:
@@ -139,6 +146,7 @@ class EmbeddedServers:
         for spec in reversed(self._specs):
             if spec.name in self.children:
                 processes.stop(self.children[spec.name], spec)
+                processes.forget(self.children[spec.name].pid)
         self.children.clear()
         self.release()
 
@@ -151,20 +159,12 @@ class EmbeddedServers:
     def _take_lock(self) -> None:
         if self._lock is not None:
             return
-        file = (self.layout.run / "servers.lock").open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
+            self._lock = claim.take(self.layout.run / "servers.lock", str(os.getpid()))
+        except claim.Taken as taken:
             raise EmbeddedError(
-                f"Process {holder} already runs the embedded servers of DATA_DIR={self.layout.data_dir}."
+                f"Process {taken} already runs the embedded servers of DATA_DIR={self.layout.data_dir}."
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        self._lock = file
 
     def _wait(self, spec: ProcessSpec, deadline: float, output: Path | None) -> None:
         child = self.children[spec.name]

@@ -51,9 +51,7 @@ def test_starts_answers_and_stops(servers: EmbeddedServers, home: Path) -> None:
     addresses = servers.start(output=home / "log")
     assert addresses == embedded.addresses(home / "data")
     assert set(servers.children) == {"postgres", "valkey"}
-    assert query(addresses.database_url, "select rolsuper from pg_roles where rolname = current_user") == [
-        (False,)
-    ]
+    assert query(addresses.database_url, "select rolsuper from pg_roles where rolname = current_user") == [(False,)]
     assert query(addresses.database_url, "show data_checksums") == [("on",)]
     assert redis.Redis.from_url(addresses.redis_url).config_get("maxmemory-policy") == {
         "maxmemory-policy": "noeviction"
@@ -67,9 +65,7 @@ def test_starts_answers_and_stops(servers: EmbeddedServers, home: Path) -> None:
         embedded.require_running(home / "data")
 
 
-def test_recovers_what_was_committed_before_a_kill(
-    servers: EmbeddedServers, home: Path, said: list[str]
-) -> None:
+def test_recovers_what_was_committed_before_a_kill(servers: EmbeddedServers, home: Path, said: list[str]) -> None:
     url = servers.start(output=home / "log").database_url
     query(url, "create table if not exists kept (n int)", "insert into kept values (1)", "select 1")
     for child in servers.children.values():
@@ -186,9 +182,7 @@ def test_a_password_is_required(servers: EmbeddedServers, home: Path) -> None:
 
 
 @AS_ROOT
-def test_root_runs_them_as_an_unprivileged_user(
-    servers: EmbeddedServers, home: Path, said: list[str]
-) -> None:
+def test_root_runs_them_as_an_unprivileged_user(servers: EmbeddedServers, home: Path, said: list[str]) -> None:
     servers.start(output=home / "log")
     owner = (home / "data/postgres").stat().st_uid
     assert owner != 0

@@ -1,0 +1,30 @@
+"""The processes of one Longshore host, in the order they start. They stop in the reverse order."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from config.processes import ProcessSpec
+
+_MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
+
+
+def stages(servers: Sequence[ProcessSpec], *, data_dir: Path, workers: int) -> list[list[ProcessSpec]]:
+    """PostgreSQL, Valkey, the migrations to their end, the sweeper, the workers, the web."""
+    return [
+        *([server] for server in servers),
+        [_command("migrate", data_dir, arguments=("migrate", "--noinput", "--verbosity=1"), once=True)],
+        [_command("sweeper", data_dir)],
+        [_command(f"worker-{number}", data_dir, arguments=("worker",)) for number in range(1, workers + 1)],
+        [_command("web", data_dir)],
+    ]
+
+
+def _command(name: str, data_dir: Path, *, arguments: Sequence[str] = (), once: bool = False) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        command=[sys.executable, str(_MANAGE), *(arguments or (name,))],
+        environment={**os.environ, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"},
+        once=once,
+    )
