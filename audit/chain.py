@@ -83,6 +83,4 @@ def _integer(value: int | None) -> bytes | None:
 
 
 def _json(detail: Mapping[str, DetailValue]) -> bytes:
-    return json.dumps(
-        detail, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-    ).encode()
+    return json.dumps(detail, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()

@@ -57,9 +57,7 @@ def current_context() -> Context:
 
 
 @contextmanager
-def acting_as(
-    actor: Actor, *, source_ip: str | None = None, request_id: str | None = None
-) -> Iterator[Context]:
+def acting_as(actor: Actor, *, source_ip: str | None = None, request_id: str | None = None) -> Iterator[Context]:
     """Everything inside is done by `actor`. What is left out is kept from the context around it.
 
     Raises ValueError for an address or a request id that the trail could not hold: check a caller's own

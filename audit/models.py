@@ -1,13 +1,11 @@
 """The trail's two tables. Their rows are written by audit.trail and never change: triggers see to that."""
 
-from typing import Any
-
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import connection, models
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 
-from audit.chain import GENESIS, Entry
+from audit.chain import GENESIS
 
 
 class ActorKind(models.TextChoices):
@@ -64,19 +62,12 @@ class AuditEvent(models.Model):
             models.Index(fields=["target", "-at"], name="audit_event_target_at"),
             models.Index(fields=["actor_id", "-at"], name="audit_event_actor_at"),
             models.Index(fields=["action", "-at"], name="audit_event_action_at"),
-            models.Index(
-                fields=["request_id"], name="audit_event_request", condition=~models.Q(request_id="")
-            ),
+            models.Index(fields=["request_id"], name="audit_event_request", condition=~models.Q(request_id="")),
             BrinIndex(fields=["at"], name="audit_event_at"),
         ]
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.action} {self.target}"
-
-    @classmethod
-    def of(cls, entry: Entry, **place: Any) -> "AuditEvent":
-        """An unsaved row: what happened, at `sequence`, `previous_hash` and `hash`."""
-        return cls(**{name: getattr(entry, name) for name in Entry.__slots__}, **place)
 
 
 class AuditHead(models.Model):
@@ -94,12 +85,8 @@ class AuditHead(models.Model):
         default_permissions = ()
         constraints = [
             models.CheckConstraint(name="audit_head_only_one", condition=models.Q(id=1)),
-            models.CheckConstraint(
-                name="audit_head_sequence_not_negative", condition=models.Q(sequence__gte=0)
-            ),
-            models.CheckConstraint(
-                name="audit_head_hash_whole", condition=models.Q(Exact(Length("hash"), 32))
-            ),
+            models.CheckConstraint(name="audit_head_sequence_not_negative", condition=models.Q(sequence__gte=0)),
+            models.CheckConstraint(name="audit_head_hash_whole", condition=models.Q(Exact(Length("hash"), 32))),
         ]
 
     def __str__(self) -> str:

@@ -54,9 +54,7 @@ def verify_chain(*, start: int = 1, checkpoint: Checkpoint | None = None) -> Ver
     if start < 1:
         raise ValueError("The first event has the number 1.")
     if checkpoint and checkpoint.sequence < start - 1:
-        raise ValueError(
-            f"Begin at {checkpoint.sequence + 1} or before, so that the checkpoint is checked too."
-        )
+        raise ValueError(f"Begin at {checkpoint.sequence + 1} or before, so that the checkpoint is checked too.")
     reading = _Reading(start=start, checkpoint=checkpoint)
     try:
         reading.run()

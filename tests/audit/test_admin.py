@@ -73,8 +73,6 @@ def test_reading_needs_the_permission() -> None:
 
 
 @pytest.mark.usefixtures("events")
-def test_a_page_costs_the_same_however_long_the_trail(
-    superuser: Client, django_assert_max_num_queries: object
-) -> None:
+def test_a_page_costs_the_same_however_long_the_trail(superuser: Client, django_assert_max_num_queries: object) -> None:
     with django_assert_max_num_queries(6):  # type: ignore[operator]
         superuser.get(ADDRESS)

@@ -54,9 +54,7 @@ def test_a_request_id_that_could_hold_anything_is_refused(request_id: str) -> No
         pass
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("robot", "x"), ("staff", ""), ("staff", "a b"), ("key", "x" * 151)]
-)
+@pytest.mark.parametrize(("kind", "name"), [("robot", "x"), ("staff", ""), ("staff", "a b"), ("key", "x" * 151)])
 def test_an_actor_has_a_known_kind_and_a_name(kind: str, name: str) -> None:
     with pytest.raises(ValueError, match="actor"):
         Actor(kind, name)  # type: ignore[arg-type]

@@ -66,9 +66,7 @@ def test_an_action_is_words_and_dots(action: str) -> None:
     assert check_action(action) == action
 
 
-@pytest.mark.parametrize(
-    "action", ["", "import", "Import.Accepted", "import.", "import accepted", "a." + "b" * 60]
-)
+@pytest.mark.parametrize("action", ["", "import", "Import.Accepted", "import.", "import accepted", "a." + "b" * 60])
 def test_any_other_action_is_refused(action: str) -> None:
     with pytest.raises(UnsafeEventError):
         check_action(action)

@@ -23,9 +23,7 @@ def events(acting: None) -> None:
     for number in range(10):
         with audited():
             record("import.accepted", target=f"import:{number}", customer_id=7, record_count=998)
-            record(
-                "import.completed", target=f"import:{number}", detail={"batches": number, "dry_run": False}
-            )
+            record("import.completed", target=f"import:{number}", detail={"batches": number, "dry_run": False})
 
 
 def as_superuser(*statements: str) -> None:
@@ -97,9 +95,7 @@ def test_an_edit_with_its_hash_made_anew_is_found_at_the_next_event() -> None:
     event = AuditEvent.objects.get(sequence=7)
     content = {name: getattr(event, name) for name in Entry.__slots__} | {"record_count": 997}
     forged = link(Entry(**content), sequence=7, previous_hash=bytes(event.previous_hash))
-    as_superuser(
-        f"UPDATE audit_auditevent SET record_count = 997, hash = '\\x{forged.hex()}' WHERE sequence = 7"
-    )
+    as_superuser(f"UPDATE audit_auditevent SET record_count = 997, hash = '\\x{forged.hex()}' WHERE sequence = 7")
     found = verify_chain()
     assert (found.count, found.first_bad) == (7, 8)
     assert "does not continue" in found.reason

@@ -42,9 +42,7 @@ class Command(BaseCommand):
             self.stdout.write(self.style.SUCCESS(f"{found.count} audit events, unbroken."))
             self.stdout.write(f"Checkpoint to keep outside this database: {_as_text(found.last)}")
         else:
-            self.stdout.write(
-                self.style.ERROR(f"The audit trail is broken at event {found.first_bad}. {found.reason}")
-            )
+            self.stdout.write(self.style.ERROR(f"The audit trail is broken at event {found.first_bad}. {found.reason}"))
             self.stdout.write(f"{found.count} events before it hold. Tell your security contact.")
             self.stdout.write("Keep the database as it is: a copy of it shows what was changed.")
         if found.first_bad is not None:
