@@ -26,7 +26,11 @@ def is_alive(pid: int) -> bool:
 
 
 def command_line_of(pid: int) -> str:
-    return " ".join(psutil.Process(pid).cmdline())
+    """The words of the command line; "" for a process that has ended."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def mode(path: Path) -> int:
