@@ -1,0 +1,133 @@
+"""What the tables must agree on and no constraint holds, since each would cost a look-up for every record."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from django.db import connection
+from django.utils import timezone
+
+from audit.models import AuditHead
+from audit.verification import verify_chain
+from config.doctor.finding import Finding, State, found
+from customers import master_keys
+from customers.models import DataKey
+from imports.models import ImportJob
+
+# The newest events; `manage.py verify_audit` reads all of them.
+EVENTS_CHECKED: Final = 1_000
+STUCK_SECONDS: Final = 600
+
+# One reading of each table: the groups are few.
+_RECORDS: Final = """
+    WITH used AS (
+        SELECT customer_id, origin_job_id, changed_job_id, data_key_id, count(*) AS records
+        FROM imports_record GROUP BY 1, 2, 3, 4
+    )
+    SELECT coalesce(sum(records), 0),
+        coalesce(sum(records) FILTER (WHERE origin.id IS NULL OR changed.id IS NULL), 0),
+        coalesce(sum(records) FILTER (WHERE data_key.id IS NULL), 0)
+    FROM used
+    LEFT JOIN imports_importjob origin
+        ON origin.id = used.origin_job_id AND origin.customer_id = used.customer_id
+    LEFT JOIN imports_importjob changed
+        ON changed.id = used.changed_job_id AND changed.customer_id = used.customer_id
+    LEFT JOIN customers_datakey data_key
+        ON data_key.id = used.data_key_id AND data_key.customer_id = used.customer_id
+        AND data_key.purpose = 'record' AND data_key.state <> 'destroyed'
+"""
+_BATCHES: Final = """
+    SELECT count(*), count(*) FILTER (WHERE job.customer_id <> batch.customer_id)
+    FROM imports_importbatch batch JOIN imports_importjob job ON job.id = batch.job_id
+"""
+_FAILED: Final = """
+    WITH used AS (
+        SELECT customer_id, job_id, batch_id, count(*) AS records FROM imports_failedrecord GROUP BY 1, 2, 3
+    )
+    SELECT coalesce(sum(records), 0), coalesce(sum(records) FILTER (WHERE batch.id IS NULL), 0)
+    FROM used
+    LEFT JOIN imports_importbatch batch
+        ON batch.id = used.batch_id AND batch.job_id = used.job_id AND batch.customer_id = used.customer_id
+"""
+_RESTORE: Final = "restore the missing rows from a backup before anything else is imported"
+
+
+def references() -> Iterator[Finding]:
+    """Every record's job and data key, every batch's customer and every failed record's batch exist."""
+    records, without_job, without_key = _counts(_RECORDS)
+    yield found(
+        "Records",
+        not (without_job or without_key),
+        f"{records:,}, each with its job and data key",
+        f"{without_job:,} of {records:,} lack their job and {without_key:,} their data key: {_RESTORE}",
+    )
+    batches, strays = _counts(_BATCHES)
+    yield found(
+        "Batches",
+        not strays,
+        f"{batches:,}, each with its job's customer",
+        f"{strays:,} of {batches:,} name another customer than their job: tell your security contact",
+    )
+    failed, without_batch = _counts(_FAILED)
+    yield found(
+        "Failed records",
+        not without_batch,
+        f"{failed:,}, each with its batch",
+        f"{without_batch:,} of {failed:,} lack their batch: {_RESTORE}",
+    )
+
+
+def data_keys() -> Finding:
+    """Every data key that is in use opens with a master key of MASTER_KEYS."""
+    try:
+        keys = master_keys.current()
+    except master_keys.MasterKeyError as err:
+        return Finding("Data keys", State.FAULT, f"{err} Put MASTER_KEYS back from your backup.")
+    locked = []
+    usable = DataKey.objects.usable().select_related("customer").order_by("pk")
+    for key in usable.iterator(chunk_size=1000):
+        try:
+            keys.unwrap(
+                master_keys.WrappedKey(bytes(key.wrapped or b""), key.kek_id),
+                customer_uuid=key.customer.uuid,
+                purpose=key.purpose,
+                version=key.version,
+            )
+        except master_keys.MasterKeyError:
+            locked.append(key.kek_id)
+    return found(
+        "Data keys",
+        not locked,
+        "each opens with its master key",
+        f"{len(locked):,} do not open: put master key {', '.join(sorted(set(locked)))} back into MASTER_KEYS",
+    )
+
+
+def oldest_waiting() -> Finding:
+    """Work that nobody gets done shows as an import that is neither finished nor moving."""
+    unfinished = ImportJob.objects.unfinished().filter(cancelled_at__isnull=True)
+    oldest = unfinished.order_by("pk").only("created_at", "uuid").first()
+    if oldest is None:
+        return Finding("Imports", State.OK, "none is under way")
+    seconds = (timezone.now() - oldest.created_at).total_seconds()
+    says = f"{unfinished.count():,} under way, the oldest, {oldest.uuid}, for {seconds:,.0f} s"
+    if seconds < STUCK_SECONDS:
+        return Finding("Imports", State.OK, says)
+    return Finding("Imports", State.WARNING, f"{says}: look whether its counts move and what the workers log")
+
+
+def audit_trail() -> Finding:
+    """The newest events continue each other and end at the head."""
+    head = AuditHead.objects.filter(pk=AuditHead.ONLY).first()
+    verification = verify_chain(start=max(1, (head.sequence if head else 0) - EVENTS_CHECKED + 1))
+    return found(
+        "Audit trail",
+        verification.first_bad is None,
+        f"its last {verification.count:,} events are unbroken",
+        f"broken at event {verification.first_bad}: {verification.reason} Tell your security contact",
+    )
+
+
+def _counts(statement: str) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return [int(count) for count in cursor.fetchone()]
