@@ -55,6 +55,14 @@ _UPSERT: Final = """
             WHEN (changed_job_id, changed_index) = (origin_job_id, origin_index) THEN 'u' ELSE '=' END
 """
 
+_SUPERSEDED: Final = """
+    SELECT incoming.index
+    FROM incoming_record incoming
+    JOIN imports_record stored
+        ON stored.customer_id = %(customer)s AND stored.type = incoming.type AND stored.key = incoming.key
+    WHERE (stored.origin_job_id, stored.origin_index) > (%(job)s, incoming.index)
+"""
+
 _COMPARE: Final = """
     SELECT incoming.index,
         CASE WHEN stored.key IS NULL THEN 'c' WHEN stored.fingerprint = incoming.fingerprint THEN '=' ELSE 'u' END
@@ -94,14 +102,15 @@ def compare(records: Iterable[Incoming], *, customer_id: int) -> Iterator[tuple[
 
 
 def _classify(records: Iterable[Incoming], statement: str, parameters: dict[str, int]) -> Iterator[tuple[int, Outcome]]:
-    indexes = []
+    rows = [(item.index, item.type, item.key, item.payload, item.fingerprint) for item in records]
     with connection.cursor() as cursor:
         cursor.execute(_CREATE)
-        rows = [(item.index, item.type, item.key, item.payload, item.fingerprint) for item in records]
         copy_rows(cursor, _INCOMING, _COLUMNS, rows)
-        indexes = [row[0] for row in rows]
         cursor.execute(statement, parameters)
         found = {index: Outcome(letter.encode()) for index, letter in cursor.fetchall()}
+        if len(found) < len(rows):
+            cursor.execute(_SUPERSEDED, parameters)
+            found |= dict.fromkeys((index for (index,) in cursor.fetchall()), Outcome.SUPERSEDED)
         cursor.execute("DELETE FROM incoming_record")
-    for index in indexes:
-        yield index, found.get(index, Outcome.SUPERSEDED)
+    for index, *_ in rows:
+        yield index, found[index]  # a record that nobody answered for must end the batch, not pass as superseded

@@ -10,7 +10,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 
 from audit.context import Actor, acting_as
-from imports import doorbell
+from imports import doorbell, tasks
 
 PR_SET_PDEATHSIG = 1
 
@@ -39,6 +39,8 @@ class Command(BaseCommand):
         parser.add_argument("--burst", action="store_true", help="End when the queue is empty.")
 
     def handle(self, *args: Any, name: str, burst: bool, **options: Any) -> None:
+        # Loaded here once, and not in every work-horse anew.
+        assert tasks.work.__module__ == doorbell.ENTRY_POINT.rpartition(".")[0]  # noqa: S101
         queue = doorbell.queue()
         worker = ImportWorker([queue], name=name, connection=queue.connection, serializer=JSONSerializer)
         worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
