@@ -1,0 +1,42 @@
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from imports.admin.reading import ReadOnlyAdmin, link_to_list
+from imports.models import BatchAttempt, ImportBatch
+
+
+@admin.register(ImportBatch)
+class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
+    """The units that commit as a whole, and which of them are still waiting."""
+
+    list_display = ("id", "job", "customer", "sequence", "first_index", "record_count", "state", "ended_at")
+    list_select_related = ("job", "customer")
+    list_filter = ("state",)
+    search_fields = ("job__uuid__exact",)
+    search_help_text = "A whole job id."
+    concealed = ("payload", "outcomes", "superseded", "job__metadata")
+    fields = (
+        "job",
+        "customer",
+        "sequence",
+        "first_index",
+        "record_count",
+        "state",
+        "handled_by_type",
+        "ended_at",
+        "attempts",
+    )
+
+    @admin.display(description="records by type")
+    def handled_by_type(self, batch: ImportBatch) -> str:
+        return (
+            "; ".join(
+                f"{record_type}: {counts['processed']:,} handled, {counts['failed']:,} failed"
+                for record_type, counts in sorted(batch.by_type.items())
+            )
+            or "-"
+        )
+
+    @admin.display(description="attempts")
+    def attempts(self, batch: ImportBatch) -> SafeString:
+        return link_to_list(BatchAttempt, "who worked on it", q=str(batch.pk))

@@ -1,0 +1,41 @@
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from imports.admin.reading import ReadOnlyAdmin
+from imports.models import FailedRecord
+
+
+@admin.register(FailedRecord)
+class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
+    """Why a record did not make it: its place in the job and every fault found, never what it says."""
+
+    list_display = ("id", "job", "index", "customer", "type", "stage", "code", "pointer", "state", "created_at")
+    list_select_related = ("job", "customer")
+    list_filter = ("state", "stage")
+    search_fields = ("job__uuid__exact",)
+    search_help_text = "A whole job id."
+    concealed = ("payload", "key", "group_key", "job__metadata")
+    fields = (
+        "job",
+        "customer",
+        "index",
+        "type",
+        "stage",
+        "category",
+        "code",
+        "pointer",
+        "message",
+        "every_fault",
+        "state",
+        "attempts",
+        "next_attempt_at",
+        "resolved_by",
+        "created_at",
+        "updated_at",
+    )
+
+    @admin.display(description="every fault")
+    def every_fault(self, failure: FailedRecord) -> SafeString:
+        faults = ((fault["code"], fault["pointer"], fault["message"]) for fault in failure.problems)
+        return format_html("<ul>{}</ul>", format_html_join("", "<li><code>{}</code> {}: {}</li>", faults))

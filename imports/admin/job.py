@@ -1,0 +1,83 @@
+from django.contrib import admin
+from django.db.models import Count
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from audit.models import AuditEvent
+from imports.admin.reading import ReadOnlyAdmin, link_to_list
+from imports.models import FailedRecord, ImportBatch, ImportJob
+from imports.status import current_states
+
+REASONS = 20
+
+
+@admin.register(ImportJob)
+class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
+    """How far each import is and how it ended."""
+
+    list_display = (
+        "uuid",
+        "customer",
+        "kind",
+        "status",
+        "progress",
+        "total",
+        "created",
+        "updated",
+        "unchanged",
+        "superseded",
+        "failed",
+        "pace",
+        "created_at",
+    )
+    list_select_related = ("customer", "hmac_key")
+    list_filter = ("status", "kind")
+    search_fields = ("uuid__exact", "request_id__exact", "customer__slug__exact")
+    search_help_text = "A whole job id, a whole request id, or a customer's short name."
+    concealed = ("metadata", "idempotency_digest", "body_digest")
+    fieldsets = (
+        (None, {"fields": ("uuid", "customer", "kind", "status", "status_reason", "progress", "pace", "source")}),
+        (
+            "Records",
+            {"fields": ("total", "created", "updated", "unchanged", "superseded", "failed", "unprocessed", "reasons")},
+        ),
+        ("Times", {"fields": ("created_at", "started_at", "finished_at", "cancelled_at", "expires_at")}),
+        ("Caller", {"fields": ("hmac_key", "source_ip", "request_id")}),
+        ("More", {"fields": ("batches", "failed_records", "trail")}),
+    )
+
+    @admin.display(description="progress")
+    def progress(self, job: ImportJob) -> SafeString:
+        done = job.processed + job.unprocessed
+        percent = done * 100 // job.total if job.total else 100
+        return format_html('<progress max="{}" value="{}"></progress> {} %', job.total, done, percent)
+
+    @admin.display(description="records/s")
+    def pace(self, job: ImportJob) -> str:
+        seconds = job.seconds_working(timezone.now())
+        return f"{job.processed / seconds:,.0f}" if seconds and job.processed else "-"
+
+    @admin.display(description="why records failed")
+    def reasons(self, job: ImportJob) -> SafeString | str:
+        rows = (
+            FailedRecord.objects.filter(job=job, state__in=current_states(job))
+            .order_by()
+            .values_list("code", "pointer")
+            .annotate(count=Count("pk"))
+            .order_by("-count", "code", "pointer")[:REASONS]
+        )
+        lines = format_html_join("", "<li>{} &times; <code>{}</code> {}</li>", ((n, code, at) for code, at, n in rows))
+        return format_html("<ul>{}</ul>", lines) if lines else "-"
+
+    @admin.display(description="batches")
+    def batches(self, job: ImportJob) -> SafeString:
+        return link_to_list(ImportBatch, f"{job.batches_ended} of {job.batch_count} ended", job__id__exact=job.pk)
+
+    @admin.display(description="failed records")
+    def failed_records(self, job: ImportJob) -> SafeString:
+        return link_to_list(FailedRecord, f"{job.failed} failed now", job__id__exact=job.pk)
+
+    @admin.display(description="audit trail")
+    def trail(self, job: ImportJob) -> SafeString:
+        return link_to_list(AuditEvent, "who did what", q=f"import:{job.uuid}")

@@ -1,0 +1,43 @@
+from django.contrib import admin
+
+from imports.admin.reading import ReadOnlyAdmin
+from imports.models import Record
+
+
+@admin.register(Record)
+class RecordAdmin(ReadOnlyAdmin[Record]):
+    """That an entity is stored, and where its content comes from; what it says stays encrypted.
+
+    The number is the blind index of its business id, of use only beside the customer's index key.
+    """
+
+    list_display = (
+        "id",
+        "customer",
+        "type",
+        "blind_index",
+        "origin_job",
+        "origin_index",
+        "changed_job",
+        "created_at",
+        "updated_at",
+    )
+    list_select_related = ("customer", "origin_job", "changed_job")
+    list_filter = ("type",)
+    concealed = ("payload", "fingerprint", "origin_job__metadata", "changed_job__metadata")
+    fields = (
+        "customer",
+        "type",
+        "blind_index",
+        "origin_job",
+        "origin_index",
+        "changed_job",
+        "changed_index",
+        "data_key",
+        "created_at",
+        "updated_at",
+    )
+
+    @admin.display(description="blind index")
+    def blind_index(self, record: Record) -> str:
+        return bytes(record.key).hex()
