@@ -1,0 +1,238 @@
+"""The importable client: one method for each thing a caller does."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack, cast
+
+import httpx2
+
+from longshore.body import MemoryBody, OnBytes
+from longshore.calls import Call, OnWait, Session
+from longshore.config import Config
+from longshore.errors import FixConfiguration, LongshoreError, TryLater
+from longshore.patience import Timing
+from longshore.payload import MEDIA_TYPES, Options, Reading, prepare
+from longshore.refusals import is_longshore, not_ours
+from longshore.shapes import Found, Import, Kind, ResultLine, Verdict, Verification
+from longshore.source import Source
+from longshore.watch import Progress, watch
+
+API = "/api/v1"
+DEFAULT_TIMEOUT_SECONDS = 60.0
+
+_ACCEPTS = {"ndjson": f"{MEDIA_TYPES['ndjson']}, application/x-ndjson;q=0.9", "csv": "text/csv"}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The server's 202: the records are in its database. `answer` is its JSON."""
+
+    job_id: str
+    idempotency_key: str
+    size: int
+    is_gzipped: bool
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SocketTicket:
+    """One use, for a minute."""
+
+    url: str
+    ticket: str
+
+
+class Client:
+    """Calls to one server under one key. Thread-safe as httpx2.Client is; close it or use it in a `with`.
+
+    `timeout` bounds each call in seconds, all its attempts and pauses together; `on_wait` hears of pauses.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key_id: str,
+        secret: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        on_wait: OnWait | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self._config = Config.parse(url, key_id, secret)
+        self._session = Session(self._config, timeout=timeout, on_wait=on_wait, timing=timing)
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        url: str | None = None,
+        key_id: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        on_wait: OnWait | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Self:
+        """LONGSHORE_URL, LONGSHORE_KEY_ID and LONGSHORE_SECRET; FixConfiguration says which is missing."""
+        config = Config.from_environment(url=url, key_id=key_id, environ=environ)
+        client = cls.__new__(cls)
+        client._config = config
+        client._session = Session(config, timeout=timeout, on_wait=on_wait)
+        return client
+
+    @property
+    def url(self) -> httpx2.URL:
+        return self._config.url
+
+    def __repr__(self) -> str:
+        return f"Client({str(self.url)!r}, key_id={self._config.key.key_id!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def push(
+        self,
+        data: Source,
+        *,
+        idempotency_key: str | None = None,
+        on_bytes: OnBytes | None = None,
+        **reading: Unpack[Reading],
+    ) -> Accepted:
+        """Send a path, bytes, a binary stream or an iterable of records; return once the server has them.
+
+        Retried under one Idempotency-Key (random unless given), so that it becomes one import whatever
+        happens on the way; an error carries it as `idempotency_key` for another try with the same data.
+        """
+        return self._submit("/imports/bulk", data, Options(**reading), idempotency_key, on_bytes)[1]
+
+    def validate(
+        self, data: Source, *, on_bytes: OnBytes | None = None, **reading: Unpack[Reading]
+    ) -> Verdict | Accepted:
+        """A dry run. Beyond 20,000 records the server answers with a job: watch it, then read its status."""
+        answer, accepted = self._submit("/imports/validate", data, Options(**reading), None, on_bytes)
+        return accepted if accepted.job_id else cast(Verdict, answer)
+
+    def status(self, job: str) -> Import:
+        """The import's counts, outcomes and first errors."""
+        return cast(Import, self._read(Call("GET", _job_path(job))))
+
+    def results(self, job: str, kind: Kind = "failed") -> Iterator[ResultLine]:
+        """Record by record in input order. TryLater when the download breaks off: what came may be a part."""
+        rest = b""
+        for chunk in self.download(job, kind):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for text in lines:
+                if text:
+                    yield json.loads(text)
+        if rest:
+            yield json.loads(rest)
+
+    def download(
+        self, job: str, kind: Kind = "failed", *, format: Literal["ndjson", "csv"] = "ndjson"
+    ) -> Iterator[bytes]:
+        """The same as the server sends it, in pieces."""
+        headers = {"Accept": _ACCEPTS[format]}
+        call = Call("GET", f"{_job_path(job)}/results/{kind}", headers=headers, is_streamed=True)
+        response = self._session.send(call)
+        try:
+            yield from response.iter_bytes()
+        except httpx2.RequestError as err:
+            raise TryLater("download_broken", "The download broke off before its end.", hint="Run it again.") from err
+        finally:
+            response.close()
+
+    def cancel(self, job: str) -> Import:
+        """Batches that have not begun are dropped; records already stored stay."""
+        return cast(Import, self._read(Call("POST", f"{_job_path(job)}/cancel", is_repeatable=False)))
+
+    def lookup(self, type: str, id: str) -> Found:
+        """One stored record by its business id; CheckId where there is none."""
+        body = MemoryBody([json.dumps({"type": type, "id": id}, ensure_ascii=False).encode()])
+        return cast(
+            Found,
+            self._read(Call("POST", f"{API}/records/lookup", content_type=MEDIA_TYPES["json"], body=body)),
+        )
+
+    def verify(self) -> tuple[Verification, str]:
+        """What the server makes of our signature, and the string that we signed, to compare with its own."""
+        call = Call("POST", f"{API}/auth/verify", is_repeatable=True)
+        response, signature = self._session.send_signed(call)
+        return cast(Verification, _object(response)), signature.string_to_sign
+
+    def watch(self, job: str) -> Iterator[Progress]:
+        """Progress until the import has ended, over the socket or by polling; the last one is the end."""
+        return watch(self, _job_id(job), self._session.tls)
+
+    def socket_ticket(self, job: str) -> SocketTicket:
+        """A ticket for the live socket."""
+        answer = self._read(Call("POST", f"{_job_path(job)}/socket-ticket", is_repeatable=False))
+        return SocketTicket(str(answer.get("url", "")), str(answer.get("ticket", "")))
+
+    def _submit(
+        self,
+        path: str,
+        data: Source,
+        options: Options,
+        idempotency_key: str | None,
+        on_bytes: OnBytes | None,
+    ) -> tuple[dict[str, Any], Accepted]:
+        key = idempotency_key or str(uuid.uuid4())
+        if not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and '"' not in key):
+            raise FixConfiguration(
+                "idempotency_key_malformed", "An Idempotency-Key is 1 to 255 letters, digits or signs."
+            )
+        with prepare(data, options, on_bytes=on_bytes) as payload:
+            call = Call(
+                "POST",
+                API + path,
+                query=payload.query,
+                headers={"Idempotency-Key": key},
+                content_type=payload.content_type,
+                body=payload.body,
+                has_idempotency_key=True,
+            )
+            try:
+                answer = _object(self._session.send(call, on_bytes=on_bytes))
+            except LongshoreError as err:
+                err.idempotency_key = key
+                raise
+            job_id = str(answer.get("jobId") or "")
+            return answer, Accepted(job_id, key, payload.body.size, payload.body.is_gzipped, answer)
+
+    def _read(self, call: Call) -> dict[str, Any]:
+        return _object(self._session.send(call))
+
+
+def _object(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        answer = json.loads(response.content) if is_longshore(response) else None
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise not_ours(response)
+    return answer
+
+
+def _job_path(job: str) -> str:
+    return f"{API}/imports/{_job_id(job)}"
+
+
+def _job_id(job: str) -> str:
+    """The id alone, also out of a status address."""
+    candidate = job.strip().rstrip("/").rpartition("/")[2]
+    try:
+        return str(uuid.UUID(candidate))
+    except ValueError:
+        raise FixConfiguration(
+            "job_id_malformed", "That is no job id.", hint="Give the id that push printed."
+        ) from None

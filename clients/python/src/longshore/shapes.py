@@ -1,0 +1,97 @@
+"""The JSON that the server answers, member by member as the wire names it."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Status = Literal["pending", "processing", "completed", "failed"]
+Kind = Literal["succeeded", "failed", "unprocessed"]
+
+
+class Counts(TypedDict):
+    """`processed` counts every record handled, failed ones included."""
+
+    total: int
+    processed: int
+    failed: int
+
+
+class RecordError(TypedDict):
+    """One record that failed, and why."""
+
+    record: str
+    error: str
+    index: NotRequired[int]
+    code: NotRequired[str]
+    pointer: NotRequired[str]
+
+
+class Reason(TypedDict):
+    """How many records failed for the same reason."""
+
+    code: str
+    pointer: str
+    count: int
+
+
+class Import(TypedDict):
+    """An import as `GET /imports/{jobId}` tells it; `would` where its kind is dryRun."""
+
+    status: Status
+    progress: Counts
+    errors: list[RecordError]
+    jobId: NotRequired[str]
+    kind: NotRequired[str]
+    statusReason: NotRequired[str | None]
+    errorsTruncated: NotRequired[bool]
+    errorSummary: NotRequired[list[Reason]]
+    outcomes: NotRequired[dict[str, int]]
+    would: NotRequired[dict[str, int] | None]
+    byType: NotRequired[dict[str, Any]]
+    rate: NotRequired[float | None]
+    eta: NotRequired[Any]
+    createdAt: NotRequired[str]
+    startedAt: NotRequired[str | None]
+    finishedAt: NotRequired[str | None]
+    expiresAt: NotRequired[str | None]
+    links: NotRequired[dict[str, str]]
+
+
+class Verdict(TypedDict):
+    """What `POST /imports/validate` found; nothing was stored."""
+
+    valid: bool
+    total: int
+    failed: int
+    errors: list[RecordError]
+    errorSummary: NotRequired[list[Reason]]
+    would: NotRequired[dict[str, int]]
+
+
+class ResultLine(TypedDict):
+    """One record of a finished import; `data` is the record as sent, where it was not stored."""
+
+    index: int
+    record: str
+    outcome: str
+    type: NotRequired[str]
+    code: NotRequired[str | None]
+    pointer: NotRequired[str | None]
+    message: NotRequired[str | None]
+    data: NotRequired[Any]
+
+
+class Found(TypedDict):
+    """A stored record, where it came from and what became of it."""
+
+    record: dict[str, Any]
+    origin: dict[str, Any]
+    story: list[dict[str, Any]]
+
+
+class Verification(TypedDict):
+    """What the server made of a signature. `step` is None where it is valid; `skewSeconds` is its time less ours."""
+
+    valid: bool
+    step: str | None
+    serverTime: NotRequired[int]
+    skewSeconds: NotRequired[float | None]
+    stringToSign: NotRequired[str | None]
