@@ -1,0 +1,218 @@
+"""One function a command: call the client, show what came, say how to end."""
+
+import argparse
+import contextlib
+import os
+import shlex
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rich.text import Text
+
+from longshore.cli.exits import Exit, exit_for
+from longshore.cli.following import following
+from longshore.cli.screen import Screen
+from longshore.cli.summary import import_summary, next_steps, verdict_summary
+from longshore.cli.words import plain, size
+from longshore.client import Accepted, Client
+from longshore.errors import FixFile, LongshoreError
+from longshore.payload import Reading
+
+Command = Callable[[Client, Screen, argparse.Namespace], Exit]
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with what the person should know."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+
+def push(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    key = args.idempotency_key or str(uuid.uuid4())
+    name = _name(args)
+    with following(screen, name) as progress:
+        try:
+            accepted = client.push(_source(args), idempotency_key=key, on_bytes=progress.bytes, **_reading(args))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "Whether the server has accepted it is not known. To go on:", resume_command(args, key)
+            ) from None
+        _say_accepted(screen, name, accepted)
+        if not args.watch:
+            screen.give({**accepted.answer, "idempotencyKey": key}, accepted.job_id)
+            screen.say(*next_steps(f"longshore status {plain(accepted.job_id)} --watch"))
+            return Exit.OK
+        _follow(client, accepted.job_id, progress.records)
+    return _finish(client, screen, accepted.job_id, {"idempotencyKey": key})
+
+
+def resume_command(args: argparse.Namespace, key: str) -> str:
+    """The command that was given, under the same Idempotency-Key."""
+    given = [] if args.idempotency_key else ["--idempotency-key", key]
+    return shlex.join(["longshore", *args.argv, *given])
+
+
+def validate(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    name = _name(args)
+    with following(screen, name) as progress:
+        answer = client.validate(_source(args), on_bytes=progress.bytes, **_reading(args))
+        if isinstance(answer, Accepted):
+            _follow(client, answer.job_id, progress.records)
+    if isinstance(answer, Accepted):
+        return _finish(client, screen, answer.job_id)
+    screen.give(answer)
+    screen.say(*verdict_summary(answer, name))
+    return Exit.OK if answer["valid"] else Exit.SOME_FAILED
+
+
+def status(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    if args.watch:
+        with following(screen, "Import") as progress:
+            _follow(client, args.job, progress.records)
+    return _finish(client, screen, args.job)
+
+
+def results(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    chunks = client.download(args.job, args.kind, format="csv" if args.csv else "ndjson")
+    if args.output is None:
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        return Exit.OK
+    written = _write(args.output, chunks)
+    screen.give({"file": str(args.output), "bytes": written})
+    screen.say(Text(f"{size(written)} written to {plain(args.output)}"))
+    return Exit.OK
+
+
+def cancel(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    answer = client.cancel(args.job)
+    screen.give(answer)
+    screen.say("Cancelled. Batches that had begun are finished; what is stored stays.")
+    screen.say(*next_steps(f"longshore status {plain(args.job)}"))
+    return Exit.OK
+
+
+def verify(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    answer, ours = client.verify()
+    screen.give({**answer, "ourStringToSign": ours})
+    if answer["valid"]:
+        screen.say(Text("The signature is valid.", "green"))
+    else:
+        screen.say(Text(f"The signature is not valid: it stopped at {plain(answer['step'])}.", "bold red"))
+    skew = answer.get("skewSeconds")
+    if isinstance(skew, int | float):
+        way = "behind" if skew > 0 else "ahead of"
+        screen.say(Text(f"This machine's clock is {abs(skew):,.0f} s {way} the server's; 300 s are allowed."))
+    theirs = answer.get("stringToSign")
+    if theirs and theirs != ours:
+        screen.say(Text("The server put together another string to sign; something on the way differs:"))
+        for name, our, their in zip(_LINES, ours.split("\n"), theirs.split("\n"), strict=False):
+            if our != their:
+                screen.say(Text(f"  {name}: sent {plain(our)!r}, seen {plain(their)!r}"))
+    elif theirs and not answer["valid"] and answer["step"] == "signature":
+        screen.say("Both sides sign the same string: the key id or the secret is wrong, revoked or expired.")
+    return Exit.OK if answer["valid"] else Exit.REFUSED
+
+
+_LINES = ("algorithm", "key id", "time", "nonce", "method", "host", "target", "content type", "body digest")
+
+COMMANDS: Mapping[str, Command] = {
+    "push": push,
+    "validate": validate,
+    "status": status,
+    "results": results,
+    "cancel": cancel,
+    "verify": verify,
+}
+
+
+def _follow(client: Client, job: str, show: Callable[[Any], None]) -> None:
+    look = f"longshore status {job} --watch"
+    try:
+        for progress in client.watch(job):
+            show(progress)
+    except KeyboardInterrupt:
+        raise Interrupted("The import goes on without us. To look at it:", look) from None
+    except LongshoreError as err:
+        if err.exit_code == Exit.TRY_LATER:
+            err.hint = f"The import was accepted and goes on. To look at it:  {look}"
+        raise
+
+
+def _finish(client: Client, screen: Screen, job: str, more: Mapping[str, Any] | None = None) -> Exit:
+    answer = client.status(job)
+    job = answer.get("jobId") or job
+    screen.give({**answer, **(more or {})}, job)
+    screen.say(*import_summary(plain(job), answer))
+    return exit_for(answer)
+
+
+def _say_accepted(screen: Screen, name: str, accepted: Accepted) -> None:
+    packed = ", packed" if accepted.is_gzipped else ""
+    screen.say(Text(f"{plain(name)} accepted as import {plain(accepted.job_id)} ({size(accepted.size)}{packed})"))
+
+
+def _reading(args: argparse.Namespace) -> Reading:
+    return {
+        "format": args.format,
+        "type": args.type,
+        "source": args.source,
+        "timestamp": args.timestamp,
+        "gzip": args.gzip,
+    }
+
+
+def _name(args: argparse.Namespace) -> str:
+    return "standard input" if args.file == "-" else Path(args.file).name
+
+
+def _source(args: argparse.Namespace) -> Path | BinaryIO:
+    if args.file != "-":
+        return Path(args.file)
+    if sys.stdin.isatty():
+        raise FixFile("stdin_is_terminal", "Standard input is a terminal.", hint="Pipe a file into it.")
+    return sys.stdin.buffer
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> int:
+    """Beside its place first, so that half a download never looks like a whole one. Returns the bytes."""
+    part = path.with_name(path.name + ".part")
+    written = 0
+    with _opened(part) as file:
+        for chunk in chunks:
+            file.write(chunk)
+            written += len(chunk)
+    try:
+        part.replace(path)
+    except OSError as err:
+        part.unlink(missing_ok=True)
+        raise _unwritable(path, err) from err
+    return written
+
+
+@contextlib.contextmanager
+def _opened(part: Path) -> Iterator[BinaryIO]:
+    try:
+        part.unlink(missing_ok=True)
+        file = os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except OSError as err:
+        raise _unwritable(part, err) from err
+    try:
+        with file:
+            yield file
+    except OSError as err:
+        part.unlink(missing_ok=True)
+        raise _unwritable(part, err) from err
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(path: Path, err: OSError) -> FixFile:
+    return FixFile("file_unwritable", f"{path} cannot be written: {err.strerror}.", hint="Name another file.")
