@@ -37,6 +37,10 @@ class CidrField(models.Field[str, str]):
     def to_python(self, value: Any) -> Any:
         return None if value is None else self.canonical(value)
 
+    def validate(self, value: Any, model_instance: models.Model | None) -> None:
+        # An ArrayField validates its items and never turns them into Python values.
+        self.canonical(value)
+
     def get_prep_value(self, value: Any) -> Any:
         return self.to_python(super().get_prep_value(value))
 
@@ -44,4 +48,5 @@ class CidrField(models.Field[str, str]):
         return None if value is None else str(value)
 
     def formfield(self, **kwargs: Any) -> Any:
-        return super().formfield(**{"form_class": forms.CharField, **kwargs})
+        # Checked in the form too: there an ArrayField's form field shows its message, and not the model's.
+        return super().formfield(**{"form_class": forms.CharField, "validators": [self.canonical], **kwargs})

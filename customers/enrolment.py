@@ -60,10 +60,10 @@ def enrol(customer: Customer) -> None:
             keyring.create_keys(customer)
             record("customer.created", target=_target(customer), customer_id=customer.pk)
     except ValidationError as error:
-        raise EnrolmentError("invalid_customer", _explain(error, customer)) from None
+        raise _refusal(error, customer) from None
     except IntegrityError:
         # Two at once: the other one was faster than our check.
-        raise EnrolmentError("customer_exists", _taken(customer)) from None
+        raise _taken(customer) from None
 
 
 def issue_key(
@@ -155,17 +155,21 @@ def _target(customer: Customer) -> str:
     return f"customer:{customer.slug}"
 
 
-def _explain(error: ValidationError, customer: Customer) -> str:
-    codes = {code for errors in error.error_dict.values() for code in (item.code for item in errors)}
-    if "unique" in codes or "A customer of this name exists already." in error.messages:
+def _refusal(error: ValidationError, customer: Customer) -> EnrolmentError:
+    codes = {item.code for items in error.error_dict.values() for item in items}
+    # Django's codes of a unique field and of a unique expression.
+    if codes & {"unique", "customer_name_taken"}:
         return _taken(customer)
-    if not customer.slug:
-        return "No short name can be made from this name. Give it one of its own (slug) out of a-z 0-9 - _."
-    return " ".join(f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items())
+    if customer.name and not customer.slug:
+        message = "No short name can be made from this name. Give it one of its own (slug) out of a-z 0-9 - _."
+    else:
+        message = " ".join(f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items())
+    return EnrolmentError("invalid_customer", message)
 
 
-def _taken(customer: Customer) -> str:
-    return (
+def _taken(customer: Customer) -> EnrolmentError:
+    message = (
         f"There is a customer named {customer.name!r} or with the short name {customer.slug!r} already. "
         "Choose another name and another short name (slug)."
     )
+    return EnrolmentError("customer_exists", message)

@@ -40,7 +40,8 @@ class _Entry:
     version: int
     is_active: bool
     material: bytes | None = field(repr=False, default=None)
-    refusal: DecryptionError | None = None
+    refusal_code: str = ""
+    refusal: str = ""
 
 
 class Keyring:
@@ -101,15 +102,12 @@ class Keyring:
         return data_key_id, entry.material
 
     def _key(self, data_key_id: int, purpose: str) -> XaesKey:
-        key = self._xaes.get(data_key_id)
-        if key is not None and self._entries[data_key_id].purpose == purpose:
-            return key
         entry = self._entries.get(data_key_id) or self._reloaded(data_key_id)
         if entry is None or entry.purpose != purpose:
             raise DecryptionError("unknown_key", f"Customer {self.customer_id} has no {purpose} key {data_key_id}.")
         if entry.material is None:
-            raise entry.refusal or DecryptionError("unknown_key", f"Data key {data_key_id} is not usable.")
-        return self._xaes.setdefault(data_key_id, XaesKey(entry.material))
+            raise DecryptionError(entry.refusal_code, entry.refusal)
+        return self._xaes.get(data_key_id) or self._xaes.setdefault(data_key_id, XaesKey(entry.material))
 
     def _reloaded(self, data_key_id: int) -> _Entry | None:
         """Another process may have rotated; one look a second, so that rubbish ids cost no query each."""
@@ -176,16 +174,16 @@ def _read(customer_id: int, customer_uuid: UUID) -> tuple[dict[int, _Entry], boo
 def _entry(row: DataKey, customer_uuid: UUID) -> _Entry:
     is_active = row.state == DataKey.State.ACTIVE
     if row.wrapped is None:
-        refusal = DecryptionError("destroyed_key", f"Data key {row.pk} is destroyed.")
-        return _Entry(row.purpose, row.version, is_active=False, refusal=refusal)
+        message = f"Data key {row.pk} is destroyed."
+        return _Entry(row.purpose, row.version, is_active=False, refusal_code="destroyed_key", refusal=message)
     wrapped = master_keys.WrappedKey(bytes(row.wrapped), row.kek_id)
     try:
         material = master_keys.current().unwrap(
             wrapped, customer_uuid=customer_uuid, purpose=row.purpose, version=row.version
         )
     except master_keys.MasterKeyError as error:
-        refusal = DecryptionError("locked_key", f"Data key {row.pk} cannot be unwrapped: {error}")
-        return _Entry(row.purpose, row.version, is_active, refusal=refusal)
+        message = f"Data key {row.pk} cannot be unwrapped: {error}"
+        return _Entry(row.purpose, row.version, is_active, refusal_code="locked_key", refusal=message)
     return _Entry(row.purpose, row.version, is_active, material=material)
 
 

@@ -16,17 +16,18 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxies: Iterable[str]) -> str:
-    """The caller's address in its one spelling (IPv4 out of IPv6, no zone); "" where there is none to know.
+def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxies: Iterable[str]) -> str | None:
+    """The caller's address in its one spelling (IPv4 out of IPv6, no zone); None where there is none to know.
 
     `peer` is the other end of the connection: an address, or None or a path for a Unix socket. `forwarded_for` holds
     the value of each X-Forwarded-For header. Two headers, or a last entry that is no bare address: the peer's address.
     """
     address = _parse(peer, zone_allowed=True)
     if len(forwarded_for) != 1 or not _is_proxy(address, peer, tuple(trusted_proxies)):
-        return str(address or "")
+        return str(address) if address else None
     forwarded = _parse(forwarded_for[0].rpartition(",")[2].strip(" \t"), zone_allowed=False)
-    return str(forwarded or address or "")
+    believed = forwarded or address
+    return str(believed) if believed else None
 
 
 def is_allowed(address: str | None, networks: Sequence[str]) -> bool:

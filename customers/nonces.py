@@ -56,6 +56,11 @@ def forget_expired(now: datetime) -> int:
             return forgotten
 
 
+def try_valkey_again() -> None:
+    """End the pause that a failure began, for tests and for whoever knows that Valkey is back."""
+    _pause.end()
+
+
 def _is_new_in_valkey(key_id: str, nonce: str) -> bool | None:
     """None where Valkey gives no answer; then it is left alone for a second, so that a hung one costs little."""
     if _pause.is_on():

@@ -73,6 +73,7 @@ class Customer(models.Model):
             models.UniqueConstraint(
                 Lower("name"),
                 name="customer_name_unique",
+                violation_error_code="customer_name_taken",
                 violation_error_message="A customer of this name exists already.",
             ),
             models.CheckConstraint(condition=~Q(name=""), name="customer_name_not_empty"),

@@ -66,6 +66,14 @@ class HmacKey(models.Model):
     def __str__(self) -> str:
         return self.key_id
 
+    def state(self, now: datetime) -> str:
+        """One word for people: live, revoked, expired or not yet valid."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if now >= self.expires_at:
+            return "expired"
+        return "not yet valid" if now < self.not_before else "live"
+
     def secret_row(self) -> bytes:
         """What binds the encrypted secret to this row; known before the insert and never changed."""
         return self.key_id.encode()
