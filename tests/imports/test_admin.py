@@ -12,17 +12,20 @@ from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.context import Actor, acting_as
+from audit.trail import audited
 from customers.enrolment import create_customer
 from customers.models import Customer
 from imports.admin.reading import COUNTED, CappedPaginator
+from imports.claiming import claim
 from imports.envelope import JSON
 from imports.intake import Submission, accept
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
-from imports.processing import process_next
+from imports.processing import process
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 MODELS = (ImportJob, ImportBatch, BatchAttempt, Record, FailedRecord)
 SECRETS = ("Ada Lovelace", "ada@example.org", "C-4711", "Analytical Engine")
@@ -43,7 +46,7 @@ def job(customer: Customer) -> ImportJob:
 @pytest.fixture
 def superuser() -> Client:
     client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root", password="long-enough-1"))
+    client.force_login(get_user_model().objects.create(username="root", is_staff=True, is_superuser=True))
     return client
 
 
@@ -64,8 +67,14 @@ def done_import(customer: Customer, *, good: int, bad: int) -> ImportJob:
     )
     with acting_as(Actor("system", "test")):
         made = accept(submission)
-        while process_next(worker="worker-1"):
-            pass
+        with audited():
+            batch = claim()
+            assert batch is not None
+            process(batch)
+    now = timezone.now()
+    BatchAttempt.objects.create(
+        batch_id=batch.pk, customer_id=customer.pk, worker="worker-1", started_at=now, ended_at=now, end="done"
+    )
     made.refresh_from_db()
     return made
 
@@ -107,7 +116,7 @@ def test_nobody_adds_changes_or_deletes(model: type[models.Model], job: ImportJo
 @pytest.mark.parametrize("model", MODELS)
 def test_staff_without_the_permission_see_nothing(model: type[models.Model], job: ImportJob) -> None:
     stranger = Client()
-    stranger.force_login(get_user_model().objects.create_user("reader", password="long-enough-1", is_staff=True))
+    stranger.force_login(get_user_model().objects.create(username="reader", is_staff=True))
     assert stranger.get(list_address(model)).status_code == 403
     assert stranger.get(page_address(model._default_manager.order_by("pk")[0])).status_code == 403
 
