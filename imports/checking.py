@@ -68,10 +68,19 @@ class Record(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a record is refused: a code of CODES and a JSON Pointer without personal data in it."""
+    """Why a record is refused: a code of CODES and a JSON Pointer to the fault, for the record's owner alone."""
 
     code: str
     pointer: str
+
+    @property
+    def place(self) -> str:
+        """The pointer for everyone else: names that the caller chose may be personal, so each stands as `*`."""
+        steps = self.pointer.split("/")[1:]
+        if not steps:
+            return ""
+        first = steps[0] if steps[0] in Record.__struct_fields__ else "*"
+        return "/" + "/".join([first, *("*" for _ in steps[1:])])
 
     @property
     def message(self) -> str:
@@ -91,14 +100,13 @@ encode = msgspec.json.Encoder(order="sorted").encode
 """A record's canonical form: compact JSON, members sorted, numbers with the digits they came with."""
 
 _WHITE_SPACE: Final = b" \t\n\r"
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
 def read(raw: bytes | memoryview) -> tuple[Record, bytes]:
     """(record, its canonical form); raises Refused.
 
     Encoding never makes a record longer: numbers keep their text, escapes get shorter, and a member is lost only where
-    it stood twice. So equal lengths without white space prove that none stood twice; anything else is read again to see.
+    it stood twice. So equal lengths without white space prove that none stood twice; all else is read again to see.
     """
     raw = bytes(raw)
     try:
@@ -251,8 +259,9 @@ def _has_lone_surrogate(value: str) -> bool:
 
 
 def _pointer(parent: str, name: str) -> str:
-    """A JSON Pointer one level down. A name that is no plain identifier may itself be personal: it becomes `*`."""
-    return f"{parent}/{name if _PLAIN_NAME.fullmatch(name) else '*'}"
+    """A JSON Pointer (RFC 6901) one level down. What no pointer could carry as text stands as a question mark."""
+    name = name.replace("\0", "?").encode(errors="replace").decode()
+    return parent + "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _depth(text: str) -> int:
@@ -297,7 +306,6 @@ class _Reader:
         self.duplicates: list[_Twice] = []
         self._decoder = json.JSONDecoder(
             object_pairs_hook=self._object,
-            parse_float=str,
             parse_int=self._integer,
             parse_constant=self._constant,
         )

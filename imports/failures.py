@@ -1,16 +1,15 @@
 """Records that did not make it: written with their batch, kept as sent, named by a code and a place."""
 
 import hashlib
-import re
 import struct
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
 from django.db import connection
-from psycopg.types.json import Jsonb
 
 from customers.keyring import Keyring
 from imports import checking
@@ -29,7 +28,7 @@ _COLUMNS: Final = {
     "code": "varchar",
     "pointer": "varchar",
     "message": "varchar",
-    "problems": "jsonb",
+    "problems": "bytea",
     "category": "varchar",
     "group_key": "bytea",
     "attempts": "int2",
@@ -37,8 +36,11 @@ _COLUMNS: Final = {
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
 }
-_LIST_INDEX: Final = re.compile(r"/\d+")
-_POINTER_LENGTH: Final = 300
+_TABLE: Final = "imports_failedrecord"
+_PLACE_LENGTH: Final = 300
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(list[checking.Problem]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,13 @@ def store_failures(
     failures: Iterable[Failure], *, job: ImportJob, batch: ImportBatch, keys: Keyring, now: datetime
 ) -> None:
     """Writes one FailedRecord each, within the caller's transaction."""
-    sealer = keys.sealer("imports_failedrecord", "payload")
+    payloads, details = keys.sealer(_TABLE, "payload"), keys.sealer(_TABLE, "problems")
     state = FailedRecord.State.DRY_RUN if job.kind == ImportJob.Kind.DRY_RUN else FailedRecord.State.OPEN
     rows = []
     for failure in failures:
         external_id, record_type = checking.identity(failure.raw)
         first = failure.problems[0]
-        pointer = first.pointer[:_POINTER_LENGTH]
+        row = _row(job.uuid, failure.index)
         rows.append(
             (
                 job.customer_id,
@@ -69,23 +71,14 @@ def store_failures(
                 failure.index,
                 record_type,
                 keys.index.key(record_type, external_id) if external_id and record_type else None,
-                sealer.seal(failure.raw, failed_row(job.uuid, failure.index)),
+                payloads.seal(failure.raw, row),
                 FailedRecord.Stage.CHECK.value,
                 first.code,
-                pointer,
+                first.place[:_PLACE_LENGTH],
                 first.message,
-                Jsonb(
-                    [
-                        {
-                            "code": problem.code,
-                            "pointer": problem.pointer[:_POINTER_LENGTH],
-                            "message": problem.message,
-                        }
-                        for problem in failure.problems
-                    ]
-                ),
+                details.seal(_encode(failure.problems), row),
                 FailedRecord.Category.PERMANENT.value,
-                group_key(record_type, FailedRecord.Stage.CHECK, first.code, pointer),
+                group_key(record_type, FailedRecord.Stage.CHECK, first.code, first.place),
                 1,
                 state.value,
                 now,
@@ -97,12 +90,23 @@ def store_failures(
             copy_rows(cursor, FailedRecord._meta.db_table, _COLUMNS, rows)
 
 
-def group_key(record_type: str, stage: str, code: str, pointer: str) -> bytes:
-    """Same for failures that one change would mend: list positions count as one place. Holds no value."""
-    place = _LIST_INDEX.sub("/*", pointer)
+def open_failures(job: ImportJob, failures: Iterable[FailedRecord], keys: Keyring) -> Iterator[Failure]:
+    """The failed records of `job` as their owner may see them. Raises DecryptionError."""
+    payloads, details = keys.opener(_TABLE, "payload"), keys.opener(_TABLE, "problems")
+    for failure in failures:
+        row = _row(job.uuid, failure.index)
+        yield Failure(
+            failure.index,
+            payloads.open(bytes(failure.payload), row),
+            _decode(details.open(bytes(failure.problems), row)),
+        )
+
+
+def group_key(record_type: str, stage: str, code: str, place: str) -> bytes:
+    """Same for failures that one change would mend. Holds no value."""
     return hashlib.sha256("\0".join((record_type, stage, code, place)).encode()).digest()[:16]
 
 
-def failed_row(job_uuid: uuid.UUID, index: int) -> bytes:
+def _row(job_uuid: uuid.UUID, index: int) -> bytes:
     """What binds a failed record's ciphertext to its row."""
     return job_uuid.bytes + struct.pack(">I", index)

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from customers.keyring import Keyring, keyring
 from imports import batching, checking
-from imports.failures import failed_row
+from imports.failures import open_failures
 from imports.intake import payload_row
 from imports.models import FailedRecord, ImportBatch, ImportJob
 from imports.outcome import BY_BYTE, Outcome
@@ -93,22 +93,21 @@ def _succeeded(batch: ImportBatch, raws: list[memoryview]) -> Iterator[Line]:
 
 
 def _failed(job: ImportJob, batch: ImportBatch, keys: Keyring) -> Iterator[Line]:
-    opener = keys.opener("imports_failedrecord", "payload")
     failures = FailedRecord.objects.filter(
         job=job,
         index__gte=batch.first_index,
         index__lt=batch.first_index + batch.record_count,
         state__in=current_states(job),
     ).order_by("index")
-    for failure in failures.iterator(chunk_size=1000):
-        raw = opener.open(bytes(failure.payload), failed_row(job.uuid, failure.index))
-        external_id, record_type = checking.identity(raw)
+    for failure in open_failures(job, failures.iterator(chunk_size=1000), keys):
+        external_id, record_type = checking.identity(failure.raw)
+        first = failure.problems[0]
         yield {
             **_line(failure.index, external_id, record_type, Outcome.FAILED.label),
-            "code": failure.code,
-            "pointer": failure.pointer,
-            "message": failure.message,
-            "data": _as_sent(raw),
+            "code": first.code,
+            "pointer": first.pointer,
+            "message": first.message,
+            "data": _as_sent(failure.raw),
         }
 
 

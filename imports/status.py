@@ -9,7 +9,7 @@ from django.db.models import Count
 
 from customers.keyring import keyring
 from imports import checking
-from imports.failures import failed_row
+from imports.failures import Failure, open_failures
 from imports.models import FailedRecord, ImportBatch, ImportJob
 from imports.progress import Snapshot, snapshot, wire_time
 
@@ -101,20 +101,19 @@ def current_states(job: ImportJob) -> list[str]:
 
 def name_errors(job: ImportJob, failures: Iterable[FailedRecord]) -> list[RecordError]:
     """Failed records for their owner, each named by the id that it was sent with."""
-    opener = keyring(job.customer_id).opener("imports_failedrecord", "payload")
-    errors: list[RecordError] = []
-    for failure in failures:
-        raw = opener.open(bytes(failure.payload), failed_row(job.uuid, failure.index))
-        errors.append(
-            {
-                "record": checking.identity(raw)[0] or f"#{failure.index}",
-                "error": failure.message,
-                "index": failure.index,
-                "code": failure.code,
-                "pointer": failure.pointer,
-            }
-        )
-    return errors
+    return [name_error(failure) for failure in open_failures(job, failures, keyring(job.customer_id))]
+
+
+def name_error(failure: Failure) -> RecordError:
+    """One line of `errors`: the first fault of a record, under the id that it was sent with."""
+    first = failure.problems[0]
+    return {
+        "record": checking.identity(failure.raw)[0] or f"#{failure.index}",
+        "error": first.message,
+        "index": failure.index,
+        "code": first.code,
+        "pointer": first.pointer,
+    }
 
 
 def count_by_type(job: ImportJob) -> dict[str, TypeCount]:

@@ -7,14 +7,14 @@ from typing import Any, Final
 from django.db import transaction
 
 from customers.keyring import keyring
-from imports import batching, checking, storing
+from imports import batching, storing
 from imports.envelope import open_envelope
 from imports.failures import Failure
 from imports.intake import Submission, accept
 from imports.models import ImportJob
 from imports.outcome import Outcome
 from imports.processing import sort_out
-from imports.status import INLINE_ERRORS, SUMMARY_LINES
+from imports.status import INLINE_ERRORS, SUMMARY_LINES, name_error
 
 AT_ONCE: Final = 20_000
 
@@ -51,22 +51,13 @@ def validate(submission: Submission) -> Verdict | ImportJob:
 
 
 def _answer(total: int, outcomes: Counter[Outcome], failures: list[Failure]) -> dict[str, Any]:
-    reasons = Counter((failure.problems[0].code, failure.problems[0].pointer) for failure in failures)
+    reasons = Counter((failure.problems[0].code, failure.problems[0].place) for failure in failures)
     return {
         "valid": not failures,
         "total": total,
         "failed": outcomes[Outcome.FAILED],
         "superseded": outcomes[Outcome.SUPERSEDED],
-        "errors": [
-            {
-                "record": checking.identity(failure.raw)[0] or f"#{failure.index}",
-                "error": failure.problems[0].message,
-                "index": failure.index,
-                "code": failure.problems[0].code,
-                "pointer": failure.problems[0].pointer,
-            }
-            for failure in failures[:INLINE_ERRORS]
-        ],
+        "errors": [name_error(failure) for failure in failures[:INLINE_ERRORS]],
         "errorsTruncated": len(failures) > INLINE_ERRORS,
         "errorSummary": [
             {"code": code, "pointer": pointer, "count": count}

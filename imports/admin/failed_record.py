@@ -1,6 +1,4 @@
 from django.contrib import admin
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 
 from imports.admin.reading import ReadOnlyAdmin
 from imports.models import FailedRecord
@@ -15,7 +13,7 @@ class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
     list_filter = ("state", "stage")
     search_fields = ("job__uuid__exact",)
     search_help_text = "A whole job id."
-    concealed = ("payload", "key", "group_key", "job__metadata")
+    concealed = ("payload", "problems", "key", "group_key", "job__metadata")
     fields = (
         "job",
         "customer",
@@ -26,7 +24,6 @@ class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
         "code",
         "pointer",
         "message",
-        "every_fault",
         "state",
         "attempts",
         "next_attempt_at",
@@ -34,8 +31,3 @@ class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
         "created_at",
         "updated_at",
     )
-
-    @admin.display(description="every fault")
-    def every_fault(self, failure: FailedRecord) -> SafeString:
-        faults = ((fault["code"], fault["pointer"], fault["message"]) for fault in failure.problems)
-        return format_html("<ul>{}</ul>", format_html_join("", "<li><code>{}</code> {}: {}</li>", faults))

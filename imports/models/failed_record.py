@@ -43,10 +43,10 @@ class FailedRecord(models.Model):
     pointer = models.CharField(
         max_length=300,
         blank=True,
-        help_text="JSON Pointer to the first fault, names that could be personal left out",
+        help_text="Where the first fault is; names that the caller chose stand as *",
     )
     message = models.CharField(max_length=300, help_text="Safe to show: never quotes a value")
-    problems = models.JSONField(default=list, help_text="Every fault found: code, pointer, message")
+    problems = models.BinaryField(help_text="Every fault found, code and exact pointer, encrypted")
     category = models.CharField(max_length=10, choices=Category.choices, default=Category.PERMANENT)
     group_key = models.BinaryField(help_text="Same for failures of the same type, code and place")
     attempts = models.PositiveSmallIntegerField(default=1)
