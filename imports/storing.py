@@ -55,20 +55,25 @@ _UPSERT: Final = """
             WHEN (changed_job_id, changed_index) = (origin_job_id, origin_index) THEN 'u' ELSE '=' END
 """
 
-_SUPERSEDED: Final = """
-    SELECT incoming.index
+# LIMIT keeps the look-ups on the index, however many records there are: the temporary table has no statistics.
+_STORED: Final = """
     FROM incoming_record incoming
-    JOIN imports_record stored
-        ON stored.customer_id = %(customer)s AND stored.type = incoming.type AND stored.key = incoming.key
+    LEFT JOIN LATERAL (
+        SELECT fingerprint, origin_job_id, origin_index FROM imports_record
+        WHERE customer_id = %(customer)s AND type = incoming.type AND key = incoming.key LIMIT 1
+    ) stored ON true
+"""
+
+_SUPERSEDED: Final = f"""
+    SELECT incoming.index {_STORED}
     WHERE (stored.origin_job_id, stored.origin_index) > (%(job)s, incoming.index)
 """
 
-_COMPARE: Final = """
+_COMPARE: Final = f"""
     SELECT incoming.index,
-        CASE WHEN stored.key IS NULL THEN 'c' WHEN stored.fingerprint = incoming.fingerprint THEN '=' ELSE 'u' END
-    FROM incoming_record incoming
-    LEFT JOIN imports_record stored
-        ON stored.customer_id = %(customer)s AND stored.type = incoming.type AND stored.key = incoming.key
+        CASE WHEN stored.fingerprint IS NULL THEN 'c'
+            WHEN stored.fingerprint = incoming.fingerprint THEN '=' ELSE 'u' END
+    {_STORED}
 """
 
 
