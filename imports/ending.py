@@ -96,7 +96,9 @@ def _drop_unheld(job: ImportJob) -> None:
             "revision",
         ]
     )
-    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, job.revision), robust=True)
+    transaction.on_commit(
+        partial(publishing.publish, job.pk, job.uuid, job.revision, final=job.is_finished), robust=True
+    )
 
 
 def _finish(job: ImportJob, now: datetime) -> None:

@@ -156,9 +156,10 @@ def _count(job: ImportJob, outcomes: Counter[int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {**by_label, "processed": outcomes.total(), "job": job.pk})
         status, revision, *counts = cursor.fetchone()
-    if status in (ImportJob.Status.COMPLETED, ImportJob.Status.FAILED):
+    has_ended = status not in ImportJob.UNFINISHED
+    if has_ended:
         ending.record_end(job, status, counts)
-    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, revision), robust=True)
+    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, revision, final=has_ended), robust=True)
 
 
 def _settle(err: Exception, batch: ImportBatch) -> None:
