@@ -1,10 +1,24 @@
-from django.urls import path
+from django.urls import path, register_converter
 
 from imports.api import views
 from imports.api.socket_ticket import SocketTicketView
 from imports.api.verify import VerifyView
+from imports.results import SELECTIONS
 
 app_name = "imports"
+
+
+class SelectionConverter:
+    regex = "|".join(SELECTIONS)
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(SelectionConverter, "selection")
 
 urlpatterns = [
     path("imports", views.ImportListView.as_view(), name="list"),
@@ -12,7 +26,7 @@ urlpatterns = [
     path("imports/validate", views.ValidateView.as_view(), name="validate"),
     path("imports/<uuid:job_id>", views.ImportStatusView.as_view(), name="status"),
     path("imports/<uuid:job_id>/cancel", views.CancelView.as_view(), name="cancel"),
-    path("imports/<uuid:job_id>/results/<slug:selection>", views.ResultsView.as_view(), name="results"),
+    path("imports/<uuid:job_id>/results/<selection:selection>", views.ResultsView.as_view(), name="results"),
     path("imports/<uuid:job_id>/socket-ticket", SocketTicketView.as_view(), name="socket-ticket"),
     path("records/lookup", views.RecordLookupView.as_view(), name="lookup"),
     path("auth/verify", VerifyView.as_view(), name="verify"),

@@ -3,17 +3,17 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import connection
-from django.http import Http404, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from audit.trail import audited, record
-from imports import results
+from imports import envelope, results
 from imports.api import schema
 from imports.api.answers import own_job
 from imports.models import ImportJob
-from imports.results import SELECTIONS, Selection
+from imports.results import Selection
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
@@ -34,9 +34,7 @@ class ResultsView(APIView):
             **schema.problems(401, 403, 404, 409, 429, 503),
         },
     )
-    def get(self, request: Request, job_id: UUID, selection: str) -> HttpResponseBase:
-        if selection not in SELECTIONS:
-            raise Http404
+    def get(self, request: Request, job_id: UUID, selection: Selection) -> HttpResponseBase:
         job = own_job(request, job_id)
         batches = results.batches_of(job, selection)
         with audited():
@@ -78,6 +76,6 @@ def _wants_csv(accept: str) -> bool:
         media_type = entry.partition(";")[0].strip().lower()
         if media_type == CSV:
             return True
-        if media_type in (NDJSON, "application/json", "*/*"):
+        if media_type in (NDJSON, envelope.NDJSON, "application/json", "*/*"):
             return False
     return False
