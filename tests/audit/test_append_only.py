@@ -41,13 +41,19 @@ def refused(sql: str) -> str:
         " ON CONFLICT (sequence) DO UPDATE SET record_count = 0",
         "MERGE INTO audit_auditevent e USING (SELECT 1 AS one) AS s ON e.sequence = 2"
         " WHEN MATCHED THEN UPDATE SET record_count = 0",
-        "SET LOCAL session_replication_role = replica; DELETE FROM audit_auditevent",
         "DELETE FROM audit_audithead",
     ],
 )
 @pytest.mark.usefixtures("three_events")
 def test_an_event_is_neither_changed_nor_deleted(sql: str) -> None:
     assert "append-only" in refused(sql)
+
+
+@pytest.mark.usefixtures("three_events")
+def test_replication_mode_does_not_switch_the_triggers_off() -> None:
+    """A superuser may choose that mode and is refused by the triggers; anybody else may not even choose it."""
+    message = refused("SET LOCAL session_replication_role = replica; DELETE FROM audit_auditevent")
+    assert "append-only" in message or "permission denied to set parameter" in message
 
 
 @pytest.mark.parametrize(
@@ -97,3 +103,30 @@ def test_the_orm_is_refused_too() -> None:
         with pytest.raises(ProgrammingError, match="append-only"), transaction.atomic():
             tamper()
     assert verify_chain().first_bad is None
+
+
+@pytest.mark.usefixtures("three_events")
+def test_a_role_that_does_not_own_the_tables_can_write_events_and_nothing_else() -> None:
+    """The grants that docs/audit.md names are enough, and with them the triggers cannot be switched off."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
+        if not cursor.fetchone()[0]:
+            pytest.skip("this database user may not create roles")
+        cursor.execute(
+            "CREATE ROLE longshore_test_writer;"
+            "GRANT SELECT, INSERT ON audit_auditevent TO longshore_test_writer;"
+            "GRANT SELECT, UPDATE ON audit_audithead TO longshore_test_writer;"
+            "SET LOCAL ROLE longshore_test_writer"
+        )
+    for statement in (
+        "UPDATE audit_auditevent SET record_count = 0",
+        "DELETE FROM audit_auditevent",
+        "TRUNCATE audit_auditevent",
+        "ALTER TABLE audit_auditevent DISABLE TRIGGER USER",
+        "DROP TRIGGER audit_event_no_change ON audit_auditevent",
+        "SET LOCAL session_replication_role = replica",
+    ):
+        refused(statement)
+    with audited():
+        record("import.accepted", target="import:4")
+    assert (verify_chain().count, verify_chain().first_bad) == (4, None)
