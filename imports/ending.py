@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
 from imports import publishing
 from imports.claiming import unheld
@@ -62,15 +63,17 @@ def finish_cancelled() -> int:
 
 
 def record_end(job: ImportJob, status: str, counts: list[int]) -> None:
-    """The audit event of a job's end; `counts` in the order of COUNTS."""
+    """The audit event of a job's end, with the address and request that began it; `counts` in the order of COUNTS."""
     kind = "import" if job.kind == ImportJob.Kind.IMPORT else "dry_run"
-    record(
-        f"{kind}.{status}",
-        target=f"import:{job.uuid}",
-        customer_id=job.customer_id,
-        record_count=counts[0],
-        detail=dict(zip(COUNTS[1:], counts[1:], strict=True)),
-    )
+    actor = current_context().actor or Actor("system", "imports")
+    with acting_as(actor, source_ip=job.source_ip, request_id=job.request_id):
+        record(
+            f"{kind}.{status}",
+            target=f"import:{job.uuid}",
+            customer_id=job.customer_id,
+            record_count=counts[0],
+            detail=dict(zip(COUNTS[1:], counts[1:], strict=True)),
+        )
 
 
 def _drop_unheld(job: ImportJob) -> None:

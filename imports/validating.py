@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from audit.trail import audited, record
 from customers.keyring import keyring
 from imports import batching, storing
 from imports.envelope import open_envelope
@@ -47,6 +48,14 @@ def validate(submission: Submission) -> Verdict | ImportJob:
                 sorted_out.outcomes[index - part.first_index] = outcome.byte
         outcomes.update(Outcome(bytes([byte])) for byte in sorted_out.outcomes)
         failures += sorted_out.failures
+    with audited():
+        record(
+            "import.validated",
+            target=f"request:{submission.request_id}",
+            customer_id=submission.customer_id,
+            record_count=len(envelope.records),
+            detail={"failed": len(failures)},
+        )
     return Verdict(_answer(len(envelope.records), outcomes, failures))
 
 
