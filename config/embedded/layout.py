@@ -15,7 +15,7 @@ from config.processes import CannotStart
 MAX_SOCKET_PATH = 100
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 VALKEY_SOCKET = "valkey.sock"
-_OURS = {"postgres", "run", "secrets", "sockets"}
+_OURS = {"demo", "postgres", "run", "secrets", "sockets"}
 
 
 class EmbeddedError(CannotStart):
