@@ -14,7 +14,7 @@ def stages(servers: Sequence[ProcessSpec], *, data_dir: Path, workers: int) -> l
     """PostgreSQL, Valkey, the migrations to their end, the sweeper, the workers, the web."""
     return [
         *([server] for server in servers),
-        [_command("migrate", data_dir, arguments=("migrate", "--noinput", "--verbosity=1"), once=True)],
+        [_command("migrate", data_dir, arguments=("migrate", "--noinput", "--verbosity=0"), once=True)],
         [_command("sweeper", data_dir)],
         [_command(f"worker-{number}", data_dir, arguments=("worker",)) for number in range(1, workers + 1)],
         [_command("web", data_dir)],

@@ -1,9 +1,12 @@
 """What a kill -9 leaves behind: processes that still end, pid files that lie."""
 
 import os
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from config.embedded.layout import EmbeddedError
 
 _PROC = Path("/proc")
 
@@ -36,8 +39,20 @@ def void_pid_file(path: Path, say: Callable[[str], None]) -> None:
     if not lines or not _is_alive(lines[0]):
         return
     say(f"{path} names process {lines[0]}, which is no PostgreSQL of this directory: the file is stale")
-    with path.open("r+") as file:
-        file.write("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    rewrite(path, "\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Replace the text of a file in the servers' directory, keeping its owner.
+
+    Root does this in a directory that an unprivileged user owns, so it follows no link that user may have laid.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "w") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != path.parent.stat().st_uid:
+            raise EmbeddedError(f"{path} is not a plain file of the servers' user. Move it away.")
+        file.write(text)
         file.truncate()
 
 

@@ -145,7 +145,7 @@ class Postgres:
         self._run([str(tools / "initdb"), "-D", str(fresh), *locale, *options, *sync, *settings])
         # The application's role owns its database and is no superuser, as in production. The superuser has no
         # password and no line in pg_hba.conf: it exists in single-user mode only.
-        (fresh / "pg_hba.conf").write_text(f"local all {ROLE} scram-sha-256\n")
+        leftovers.rewrite(fresh / "pg_hba.conf", f"local all {ROLE} scram-sha-256\n")
         self._run(
             [str(tools / "postgres"), "--single", "-D", str(fresh), "-c", "exit_on_error=on", "postgres"],
             f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{self.layout.password(PASSWORD)}';\n"

@@ -108,6 +108,17 @@ def test_a_pid_file_that_names_a_living_stranger_is_stale(
         stranger.wait()
 
 
+def test_root_follows_no_link_of_the_servers_user(tmp_home: Path) -> None:
+    precious = tmp_home / "precious"
+    precious.write_text("kept")
+    (tmp_home / "symbolic").symlink_to(precious)
+    (tmp_home / "hard").hardlink_to(precious)
+    for name in ("symbolic", "hard"):
+        with pytest.raises((OSError, EmbeddedError)):
+            leftovers.rewrite(tmp_home / name, "overwritten")
+    assert precious.read_text() == "kept"
+
+
 def test_a_half_made_cluster_is_made_again(said: list[str], tmp_home: Path) -> None:
     half = tmp_home / "data/postgres.new"
     half.mkdir(parents=True)

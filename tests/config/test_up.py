@@ -1,21 +1,32 @@
 """`manage.py up` as a person runs it: a fresh DATA_DIR, real servers, kills, and what it says."""
 
+import base64
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
+from config.listening import Address
 from tests.config.probes import command_line_of, is_alive, tcp_listeners, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -65,6 +76,17 @@ class House:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+    def protocol(self, context: ssl.SSLContext) -> str | None:
+        """The TLS version agreed with the web process, None where there is no agreement."""
+        try:
+            with (
+                socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+            ):
+                return secure.version()
+        except OSError:
+            return None
 
     def family(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
@@ -165,3 +187,56 @@ def test_a_wrong_setting_is_one_sentence(house: House) -> None:
     done = house.manage("check")
     assert done.returncode == 1
     assert done.stderr.strip() == "PORT must be a whole number, and it is 'eighty'."
+
+
+def test_a_certificate_means_tls_1_3_and_nothing_older(house: House, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    house.environment |= {
+        "TLS_CERTIFICATE": str(certificate),
+        "TLS_KEY": str(key),
+        "DATABASE_URL": "postgresql://nobody@/none?host=/nonexistent",
+        "REDIS_URL": "unix:///nonexistent/valkey.sock",
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "MASTER_KEYS": "t1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+    }
+    web = subprocess.Popen([sys.executable, "manage.py", "web"], cwd=REPOSITORY, env=house.environment)
+    try:
+        context = ssl.create_default_context(cafile=certificate)
+        wait_until(lambda: house.protocol(context) == "TLSv1.3" or web.poll() is not None, seconds=60)
+        assert house.protocol(context) == "TLSv1.3"
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert house.protocol(context) is None
+        address = Address("127.0.0.1", house.port, certificate, key)
+        assert address.url == f"https://127.0.0.1:{house.port}"
+        assert address.answer("/health", host_header="127.0.0.1") == 200
+    finally:
+        web.terminate()
+        assert web.wait(30) == 0
+
+
+def test_half_a_certificate_is_refused(house: House) -> None:
+    house.environment |= {"TLS_CERTIFICATE": "/etc/hostname"}
+    done = house.manage("up")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Set both TLS_CERTIFICATE and TLS_KEY, or neither."
+
+
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = directory / "certificate.pem", directory / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from functools import partial
 from typing import Any
 
@@ -68,6 +69,8 @@ def load(parent: int) -> Any:
     dies_with(parent, signal.SIGKILL)()
     if not has_death_signal():
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    # Without collectstatic the finders serve the static files, and the missing directory is no news.
+    warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
     from config.asgi import application
 
     return application
