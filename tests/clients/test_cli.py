@@ -372,11 +372,11 @@ def test_cancel_says_what_stays(server: FakeServer, run: Run) -> None:
 
 class TestVerify:
     def test_a_good_signature_ends_with_0(self, server: FakeServer, run: Run) -> None:
-        server.on("POST", "/api/v1/auth/verify", Reply(200, {"valid": True, "step": None, "skewSeconds": -2}))
+        server.on("POST", "/api/v1/auth/verify", Reply(200, {"valid": True, "step": None, "skewSeconds": -20}))
         result = run("verify")
         assert result.status == 0
         assert "The signature is valid." in result.out
-        assert "2 s ahead of the server's" in result.out
+        assert "clock is 20 s ahead of the server's" in result.out
 
     def test_the_lines_that_differ_are_shown(self, server: FakeServer, run: Run) -> None:
         def rewritten(seen: Seen) -> Reply:

@@ -46,13 +46,13 @@ def error_for(response: httpx2.Response, now: float) -> LongshoreError:
     if status == 401:
         return _explain_401(make(FixKey), str(problem.get("step") or ""), response, now)
     if status == 403:
-        return make(AskForAccess, "Ask the server's admin: this network or this key may not do that.")
+        return make(AskForAccess)
     if status == 404:
-        return make(CheckId, "Check the id, and that LONGSHORE_KEY_ID belongs to the same customer.")
+        return make(CheckId)
     if status in (429, 503):
         return make(TryLater, _when(response, now))
     if status >= 500:
-        return make(ReportFault, "Try again later; if it stays, give the request id to the server's admin.")
+        return make(ReportFault)
     return make(FixRequest)
 
 

@@ -67,12 +67,12 @@ class Verdict(TypedDict):
 
 
 class ResultLine(TypedDict):
-    """One record of a finished import; `data` is the record as sent, where it was not stored."""
+    """One record of an import; `data` is the record as sent, where it was not stored."""
 
     index: int
-    record: str
+    record: str | None
     outcome: str
-    type: NotRequired[str]
+    type: NotRequired[str | None]
     code: NotRequired[str | None]
     pointer: NotRequired[str | None]
     message: NotRequired[str | None]

@@ -107,8 +107,7 @@ def verify(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
         screen.say(Text(f"The signature is not valid: it stopped at {plain(answer['step'])}.", "bold red"))
     skew = answer.get("skewSeconds")
     if isinstance(skew, int | float):
-        way = "behind" if skew > 0 else "ahead of"
-        screen.say(Text(f"This machine's clock is {abs(skew):,.0f} s {way} the server's; 300 s are allowed."))
+        screen.say(Text(_clock(skew)))
     theirs = answer.get("stringToSign")
     if theirs and theirs != ours:
         screen.say(Text("The server put together another string to sign; something on the way differs:"))
@@ -118,6 +117,13 @@ def verify(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     elif theirs and not answer["valid"] and answer["step"] == "signature":
         screen.say("Both sides sign the same string: the key id or the secret is wrong, revoked or expired.")
     return Exit.OK if answer["valid"] else Exit.REFUSED
+
+
+def _clock(skew: float) -> str:
+    if abs(skew) < 2:
+        return "The clocks agree."
+    way = "behind" if skew > 0 else "ahead of"
+    return f"This machine's clock is {abs(skew):,.0f} s {way} the server's; 300 s are allowed."
 
 
 _LINES = ("algorithm", "key id", "time", "nonce", "method", "host", "target", "content type", "body digest")

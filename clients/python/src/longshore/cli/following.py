@@ -116,7 +116,11 @@ class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:
         done = int(task.completed)
         if task.fields["kind"] == "bytes":
-            return Text(size(done) if task.total is None else f"{size(done)} of {size(int(task.total))}")
+            if task.total is None:
+                return Text(size(done))
+            if done == task.total and task.fields["phase"] == _PHASES["sending"]:
+                return Text(f"{size(done)}  waiting for the answer")
+            return Text(f"{size(done)} of {size(int(task.total))}")
         progress: Progress = task.fields["progress"]
         text = Text(f"{percent(progress):>3} %  {progress.processed:,} of {progress.total:,}")
         for part in _parts(progress, task.fields["rate"], task.fields["seconds"]):
