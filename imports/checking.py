@@ -6,7 +6,10 @@ tests/imports/test_checking.py holds them to agree on every input.
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,6 +22,7 @@ MAX_CUSTOM_FIELDS: Final = 50
 MAX_NAME_LENGTH: Final = 256
 MAX_VALUE_LENGTH: Final = 1024
 MAX_PROBLEMS: Final = 20
+MAX_POINTER_LENGTH: Final = 1000
 TYPES: Final = ("customer", "order", "product")
 
 CODES: Final[dict[str, str]] = {
@@ -68,7 +72,10 @@ class Record(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a record is refused: a code of CODES and a JSON Pointer to the fault, for the record's owner alone."""
+    """Why a record is refused: a code of CODES and a JSON Pointer to the fault, for the record's owner alone.
+
+    Where the pointer would have more than MAX_POINTER_LENGTH characters it names the nearest place above that has not.
+    """
 
     code: str
     pointer: str
@@ -136,7 +143,7 @@ def diagnose(raw: bytes) -> list[Problem]:
     reader = _Reader()
     try:
         text = raw.decode()
-        if _depth(text) > MAX_DEPTH:
+        if _is_too_deep(text):
             return [Problem("too_deep", "")]
         value = reader.decode(text)
     except _NumberTooLong:
@@ -145,9 +152,8 @@ def diagnose(raw: bytes) -> list[Problem]:
         return [Problem("malformed_json", "")]
     if not isinstance(value, dict):
         return [Problem("not_an_object", "")]
-    problems = [*_shape(value), *_text(value, "")]
-    problems += [Problem("duplicate_member", _find(value, twice)) for twice in reader.duplicates]
-    return problems[:MAX_PROBLEMS]
+    # The closer look ends with the last problem to be shown: a hostile record has them by the hundred thousand.
+    return list(islice(chain(_shape(value), _contents(value, None, reader.doubled)), MAX_PROBLEMS))
 
 
 def identity(raw: bytes | memoryview) -> tuple[str | None, str]:
@@ -198,56 +204,67 @@ def _has_duplicates(raw: bytes) -> bool:
     return False
 
 
-def _shape(value: dict[str, Any]) -> list[Problem]:
-    problems = [Problem("unknown_member", _pointer("", name)) for name in value if name not in Record.__struct_fields__]
-    problems += [Problem("missing_member", f"/{name}") for name in ("id", "type", "attributes") if name not in value]
+def _shape(value: dict[str, Any]) -> Iterator[Problem]:
+    for name in value:
+        if name not in Record.__struct_fields__:
+            yield _problem("unknown_member", (None, name))
+    for name in ("id", "type", "attributes"):
+        if name not in value:
+            yield Problem("missing_member", f"/{name}")
     if "id" in value:
         if not isinstance(value["id"], str):
-            problems.append(Problem("id_not_a_string", "/id"))
+            yield Problem("id_not_a_string", "/id")
         elif not 1 <= len(value["id"]) <= MAX_ID_LENGTH:
-            problems.append(Problem("id_length", "/id"))
+            yield Problem("id_length", "/id")
     if "type" in value and (not isinstance(value["type"], str) or value["type"] not in TYPES):
-        problems.append(Problem("unknown_type", "/type"))
+        yield Problem("unknown_type", "/type")
     if "attributes" in value and not isinstance(value["attributes"], dict):
-        problems.append(Problem("attributes_not_an_object", "/attributes"))
+        yield Problem("attributes_not_an_object", "/attributes")
     if "customFields" in value:
-        problems += _custom_fields(value["customFields"])
-    return problems
+        yield from _custom_fields(value["customFields"])
 
 
-def _custom_fields(fields: Any) -> list[Problem]:
+def _custom_fields(fields: Any) -> Iterator[Problem]:
     if not isinstance(fields, dict):
-        return [Problem("custom_fields_not_an_object", "/customFields")]
-    problems = []
+        yield Problem("custom_fields_not_an_object", "/customFields")
+        return
     if len(fields) > MAX_CUSTOM_FIELDS:
-        problems.append(Problem("too_many_custom_fields", "/customFields"))
+        yield Problem("too_many_custom_fields", "/customFields")
     for name, value in fields.items():
-        pointer = _pointer("/customFields", name)
+        path = ((None, "customFields"), name)
         if len(name) > MAX_NAME_LENGTH:
-            problems.append(Problem("custom_field_name_too_long", pointer))
+            yield _problem("custom_field_name_too_long", path)
         if not isinstance(value, str):
-            problems.append(Problem("custom_field_not_a_string", pointer))
+            yield _problem("custom_field_not_a_string", path)
         elif len(value) > MAX_VALUE_LENGTH:
-            problems.append(Problem("custom_field_too_long", pointer))
-    return problems
+            yield _problem("custom_field_too_long", path)
 
 
-def _text(value: Any, pointer: str) -> list[Problem]:
-    """NUL and lone surrogates, in names and values, at any depth."""
+# The way from the document to a value, last step first. Written out as a pointer only where there is a problem.
+_Path = tuple[Any, str | int] | None
+
+
+def _contents(value: Any, path: _Path, doubled: "_Doubled") -> Iterator[Problem]:
+    """NUL, lone surrogates and members that stand twice, at any depth."""
     if isinstance(value, str):
-        if "\0" in value:
-            return [Problem("nul_character", pointer)]
-        return [Problem("lone_surrogate", pointer)] if _has_lone_surrogate(value) else []
-    problems: list[Problem] = []
-    if isinstance(value, dict):
+        yield from _text(value, path)
+    elif isinstance(value, dict):
+        for name in doubled.get(id(value), (value, ()))[1]:
+            yield _problem("duplicate_member", (path, name))
         for name, member in value.items():
-            inner = _pointer(pointer, name)
-            problems += _text(name, inner)
-            problems += _text(member, inner)
+            inner = (path, name)
+            yield from _text(name, inner)
+            yield from _contents(member, inner, doubled)
     elif isinstance(value, list):
         for index, member in enumerate(value):
-            problems += _text(member, f"{pointer}/{index}")
-    return problems
+            yield from _contents(member, (path, index), doubled)
+
+
+def _text(text: str, path: _Path) -> Iterator[Problem]:
+    if "\0" in text:
+        yield _problem("nul_character", path)
+    elif _has_lone_surrogate(text):
+        yield _problem("lone_surrogate", path)
 
 
 def _has_lone_surrogate(value: str) -> bool:
@@ -258,41 +275,38 @@ def _has_lone_surrogate(value: str) -> bool:
     return False
 
 
-def _pointer(parent: str, name: str) -> str:
-    """A JSON Pointer (RFC 6901) one level down. What no pointer could carry as text stands as a question mark."""
-    name = name.replace("\0", "?").encode(errors="replace").decode()
-    return parent + "/" + name.replace("~", "~0").replace("/", "~1")
+def _problem(code: str, path: _Path) -> Problem:
+    """With the path as a JSON Pointer (RFC 6901). What no pointer could carry as text stands as a question mark."""
+    steps: list[str] = []
+    while path is not None:
+        path, step = path
+        steps.append(str(step).replace("\0", "?").encode(errors="replace").decode())
+    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in reversed(steps))
+    if len(pointer) > MAX_POINTER_LENGTH:
+        pointer = pointer[: MAX_POINTER_LENGTH + 1].rpartition("/")[0]
+    return Problem(code, pointer)
 
 
-def _depth(text: str) -> int:
-    """How deep objects and lists are nested, without recursion, strings left out."""
-    deepest = depth = 0
-    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+# A string is taken whole and never given back (possessive), also one that does not end: each letter is looked at once.
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def _is_too_deep(text: str) -> bool:
+    """Whether objects and lists are nested deeper than MAX_DEPTH, found without recursion, strings left out."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
         found = bracket.group()
         if found in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > MAX_DEPTH:
+                return True
         elif found in "]}":
             depth -= 1
-    return deepest
+    return False
 
 
-def _find(value: Any, wanted: "_Twice", pointer: str = "") -> str:
-    """Where in the document the object with the doubled member stands."""
-    if value is wanted.owner:
-        return _pointer(pointer, wanted.name)
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, member in members:
-        found = _find(member, wanted, _pointer(pointer, name) if isinstance(name, str) else f"{pointer}/{name}")
-        if found:
-            return found
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Twice:
-    owner: dict[str, Any]
-    name: str
+# By the object's id(): the object, kept so that the id stays its own, and the names that stand twice in it.
+_Doubled = dict[int, tuple[dict[str, Any], list[str]]]
 
 
 class _NumberTooLong(ValueError):
@@ -303,7 +317,7 @@ class _Reader:
     """Python's own JSON reader, strict, noting members that stand twice."""
 
     def __init__(self) -> None:
-        self.duplicates: list[_Twice] = []
+        self.doubled: _Doubled = {}
         self._decoder = json.JSONDecoder(
             object_pairs_hook=self._object,
             parse_int=self._integer,
@@ -316,11 +330,8 @@ class _Reader:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) != len(pairs):
-            seen: set[str] = set()
-            for name, _ in pairs:
-                if name in seen:
-                    self.duplicates.append(_Twice(members, name))
-                seen.add(name)
+            counts = Counter(name for name, _ in pairs)
+            self.doubled[id(members)] = members, [name for name, count in counts.items() if count > 1]
         return members
 
     @staticmethod
