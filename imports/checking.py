@@ -161,11 +161,12 @@ def identity(raw: bytes | memoryview) -> tuple[str | None, str]:
     try:
         found = _decode_identity(raw)
     except (ValueError, RecursionError):
-        return None, ""
-    usable = isinstance(found.id, str) and 1 <= len(found.id) <= MAX_ID_LENGTH
+        found = _read_leniently(bytes(raw))
+    external_id, record_type = found.id, found.type
+    usable = isinstance(external_id, str) and 1 <= len(external_id) <= MAX_ID_LENGTH
     return (
-        found.id if usable else None,
-        found.type if isinstance(found.type, str) and found.type in TYPES else "",
+        external_id if usable else None,
+        record_type if isinstance(record_type, str) and record_type in TYPES else "",
     )
 
 
@@ -175,6 +176,20 @@ class _Identity(Struct):
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode
+
+
+def _read_leniently(raw: bytes) -> _Identity:
+    """Half a surrogate pair somewhere in a record, as a cut-off emoji leaves it, does not make its owner unknown."""
+    try:
+        value = json.loads(raw.decode()) if len(raw) <= MAX_RECORD_BYTES else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        return _Identity()
+    external_id = value.get("id")
+    if isinstance(external_id, str) and _has_lone_surrogate(external_id):
+        external_id = None
+    return _Identity(external_id, value.get("type"))
 
 
 def _same_without_white_space(raw: bytes, canonical: bytes) -> bool:

@@ -387,3 +387,5 @@ def test_an_identity_is_read_from_a_record_that_is_refused() -> None:
     assert identity(b"[1]") == (None, "")
     assert identity(nested(65)) == ("A-1", "order")
     assert identity(nested(100_000)) == (None, "")
+    assert identity(VALID[:-1] + rb',"customFields":{"a":"\ud83d"}}') == ("A-1", "order")
+    assert identity(rb'{"id":"\ud83d","type":"order"}') == (None, "order")
