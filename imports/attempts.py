@@ -1,6 +1,8 @@
 """Notes that outlive the worker: on a second connection, committed at once, beside the batch's transaction."""
 
+from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from django.db import connection
@@ -12,28 +14,45 @@ DONE: Final = "done"
 _note: "psycopg.Connection[Any] | None" = None
 
 
-def begin(batch: ImportBatch, *, worker: str) -> int:
-    """Notes that work on the batch begins and, for the first batch, that its job is being processed. The note's id."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """That this attempt was the job's first: from now on the job is being processed."""
+
+    job_uuid: UUID
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    id: int
+    start: Start | None
+
+
+def begin(batch: ImportBatch, *, worker: str) -> Attempt:
+    """Notes that work on the batch begins and, for the first batch, that its job is being processed."""
     notes = _connection()
     row = notes.execute(
         """
         WITH job AS (
             UPDATE imports_importjob SET status = 'processing', started_at = now(), revision = revision + 1
-            WHERE id = %(job)s AND status = 'pending'
+            WHERE id = %(job)s AND status = 'pending' RETURNING uuid, revision
+        ), attempt AS (
+            INSERT INTO imports_batchattempt (batch_id, customer_id, worker, started_at, "end")
+            VALUES (%(batch)s, %(customer)s, %(worker)s, now(), '') RETURNING id
         )
-        INSERT INTO imports_batchattempt (batch_id, customer_id, worker, started_at, "end")
-        VALUES (%(batch)s, %(customer)s, %(worker)s, now(), '') RETURNING id
+        SELECT attempt.id, job.uuid, job.revision FROM attempt LEFT JOIN job ON true
         """,
         {"job": batch.job_id, "batch": batch.pk, "customer": batch.customer_id, "worker": worker[:100]},
     ).fetchone()
-    assert row is not None  # noqa: S101 - INSERT … RETURNING gives its row
-    return int(row[0])
+    assert row is not None  # noqa: S101 - the inserted row is there
+    number, job_uuid, revision = row
+    return Attempt(number, Start(job_uuid, revision) if job_uuid is not None else None)
 
 
-def end(attempt: int, how: str) -> None:
+def end(attempt: Attempt, how: str) -> None:
     """Notes how it ended; an attempt that was killed never comes here."""
     _connection().execute(
-        'UPDATE imports_batchattempt SET ended_at = now(), "end" = %s WHERE id = %s', [how[:20], attempt]
+        'UPDATE imports_batchattempt SET ended_at = now(), "end" = %s WHERE id = %s', [how[:20], attempt.id]
     )
 
 

@@ -28,13 +28,15 @@ logger = logging.getLogger(__name__)
 def process_next(*, worker: str) -> bool:
     """Works on one free batch; False where there is none. Raises only what ends the worker (a lost database)."""
     batch: ImportBatch | None = None
-    attempt: int | None = None
+    attempt: attempts.Attempt | None = None
     try:
         with audited():
             batch = claim()
             if batch is None:
                 return False
             attempt = attempts.begin(batch, worker=worker)
+            if attempt.start is not None:
+                publishing.publish(batch.job_id, attempt.start.job_uuid, attempt.start.revision)
             process(batch)
     except Exception as err:
         if batch is None or attempt is None or not connection.is_usable():
