@@ -1,0 +1,21 @@
+"""The web process: the gate and Django for HTTP, the live sockets for WebSocket. Served by granian (asginl)."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django_application = get_asgi_application()
+
+from django.conf import settings  # noqa: E402 - what follows needs the apps loaded
+
+from imports.api.gate import Gate  # noqa: E402
+from imports.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": Gate(django_application, idle_seconds=settings.BODY_IDLE_SECONDS),
+        "websocket": URLRouter(websocket_urlpatterns),
+    }
+)
