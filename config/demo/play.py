@@ -56,8 +56,7 @@ def play(story: Story, *, once: bool, records: int, file: Path | None) -> int:
         story.places(house, cast.first_admin())
         story.commands(house, job, file, key.key_id, example=example, is_staying=not once)
         if not once:
-            story.staying(house)
-            _stay(house)
+            _stay(story, house)
     story.gone(house)
     return 0
 
@@ -87,10 +86,10 @@ def _push(story: Story, file: Path, house: House, key: IssuedKey) -> int:
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def _stay(house: House) -> None:
+def _stay(story: Story, house: House) -> None:
     """Until Ctrl-C, or until the house ends by itself; not at all where it is somebody else's."""
-    if house.up is None:
-        return
     connection.close()
     with contextlib.suppress(KeyboardInterrupt):
-        house.up.wait()
+        story.staying(house)
+        if house.up is not None:
+            house.up.wait()
