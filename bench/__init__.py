@@ -1,0 +1,1 @@
+"""Longshore measured beside its floors, on the machine and in the minute of the run."""
