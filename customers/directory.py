@@ -70,24 +70,29 @@ class KeyEntry:
 def find_key(key_id: str) -> KeyEntry | None:
     """The key of this public id, live or not, as it was at most a second ago; None where there is none."""
     now = time.monotonic()
-    known, entry = _known.get(key_id, now)
-    if known:
-        return entry
-    if _unknown.get(key_id, now)[0]:
-        return None
-    entry = _load(key_id)
-    # The age counts from before the look-up. Unknown ids are kept apart, so that a flood of them evicts no key.
-    (_known if entry else _unknown).put(key_id, entry, now)
+    entry = _known.get(key_id, now)
+    if entry is None:
+        entry = _load(key_id)
+        if entry is not None:  # an unknown id is not kept, so that a flood of them evicts no key
+            _known.put(key_id, entry, now)  # its age counts from before the look-up
     return entry
 
 
 def verify(token: Token, string: str, now: datetime | None = None) -> KeyEntry | None:
-    """The key that signed `string`; None for a wrong mac, an unknown key and one that is not live, all alike."""
-    entry = find_key(token.key_id)
+    """The key that signed `string`; None for a wrong mac, an unknown key and one that is not live, all alike.
+
+    A failure always costs one look-up: the cache must not tell by its speed that a key exists.
+    """
+    kept = _known.get(token.key_id, time.monotonic())
+    entry = kept or find_key(token.key_id)
     expected = signing.mac(entry.secret if entry else _DUMMY_SECRET, string)
     is_right = hmac.compare_digest(expected, token.mac)
     is_live = entry is not None and entry.refusal(now or timezone.now()) is None
-    return entry if is_right and is_live else None
+    if is_right and is_live:
+        return entry
+    if kept is not None:
+        _load(token.key_id)
+    return None
 
 
 def touch(key_pk: int, address: str | None, now: datetime) -> None:
@@ -105,7 +110,6 @@ def touch(key_pk: int, address: str | None, now: datetime) -> None:
 def forget(key_id: str | None = None) -> None:
     """Drop one key from this process's cache, or all: after a change here, and between tests."""
     _known.drop(key_id)
-    _unknown.drop(key_id)
     if key_id is None:
         _touched.clear()
 
@@ -137,17 +141,17 @@ def _load(key_id: str) -> KeyEntry | None:
 
 
 class _Recent:
-    """Answers of the last second, a bounded number of them."""
+    """Keys looked up within the last second, a bounded number of them."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[str, tuple[float, KeyEntry | None]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, KeyEntry]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key_id: str, now: float) -> tuple[bool, KeyEntry | None]:
+    def get(self, key_id: str, now: float) -> KeyEntry | None:
         kept = self._entries.get(key_id)
-        return (True, kept[1]) if kept and now - kept[0] < CACHE_SECONDS else (False, None)
+        return kept[1] if kept and now - kept[0] < CACHE_SECONDS else None
 
-    def put(self, key_id: str, entry: KeyEntry | None, now: float) -> None:
+    def put(self, key_id: str, entry: KeyEntry, now: float) -> None:
         with self._lock:
             self._entries[key_id] = (now, entry)
             self._entries.move_to_end(key_id)
@@ -183,7 +187,6 @@ class _Touched:
 
 
 _known = _Recent()
-_unknown = _Recent()
 _touched = _Touched()
 
 _DUMMY_SECRET: Final = bytes(32)

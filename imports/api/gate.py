@@ -39,6 +39,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
 PREFIX: Final = "/api/v1"
+# A wrong mac is answered no earlier than this, so that no look-up tells by its time whether the key exists.
+REFUSAL_SECONDS: Final = 0.03
 
 _THREADS: Final = 8
 
@@ -95,10 +97,13 @@ class Gate:
             return
         token = admission.read_token(head)
         admission.check_clock(token, self._clock())
+        looked_up_at = asyncio.get_running_loop().time()
         try:
             admitted = await self._in_thread(admission.admit, head, token, source_ip)
         except Problem as problem:
             progress.is_signed = problem.code != "signature_invalid"
+            if not progress.is_signed:
+                await asyncio.sleep(looked_up_at + REFUSAL_SECONDS - asyncio.get_running_loop().time())
             raise
         progress.is_signed = True
         progress.is_body_begun = True
