@@ -22,6 +22,9 @@ from config.processes import CannotStart, dies_with, has_death_signal
 # granian counts connections, sockets among them. PostgreSQL is guarded by the pool, memory by the gate.
 CONNECTIONS = 4096
 KILL_AFTER_SECONDS = 6
+# Read buffer and limit of a request's head in one. Measured: 50 MB come in as fast as with granian's 408 KiB, with
+# 64 KiB in twice the time.
+BUFFER_BYTES = 128 * 1024
 # granian's own loggers write through Django's.
 _LOGGING = {
     "handlers": {},
@@ -52,7 +55,7 @@ class Command(BaseCommand):
             websockets=True,
             backlog=1024,
             backpressure=CONNECTIONS,
-            http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=128 * 1024),
+            http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=BUFFER_BYTES),
             log_level=LogLevels.warning,
             log_dictconfig=_LOGGING,
             log_access=False,
