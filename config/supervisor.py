@@ -70,6 +70,7 @@ class Supervisor:
                 stages.append([_Child(spec) for spec in specs])
                 for child in stages[-1]:
                     child.task = asyncio.create_task(self._keep(child))
+                    child.task.add_done_callback(self._notice)
                 for child in stages[-1]:
                     await self._either(child.gate.wait(), self._stopping.wait())
                 if self._stopping.is_set():
@@ -101,17 +102,23 @@ class Supervisor:
             began = loop.time()
             try:
                 ended = await self._live(child)
-            except (CannotStart, OSError) as err:
+                how = _how(ended)
+            except CannotStart as err:
                 return self._fail(f"{spec.name} cannot be started: {err}")
+            except OSError as err:
+                # A binary that is missing stays missing; a machine that is out of processes or memory recovers.
+                if child.process is None:
+                    return self._fail(f"{spec.name} cannot be started: {err}")
+                ended, how = 1, f"could not be started ({err})"
             if self._stopping.is_set():
                 return None
             if spec.once and ended == 0:
                 return child.gate.set()
             if spec.once:
-                return self._fail(f"{spec.name} {_how(ended)}: see its lines above. Nothing after it was started")
+                return self._fail(f"{spec.name} {how}: see its lines above. Nothing after it was started")
             if loop.time() - began >= self._backoff.healthy:
                 pause = self._backoff.first
-            self._output.line(_NAME, f"{spec.name} {_how(ended)}; starting it again in {pause:.1f} s")
+            self._output.line(_NAME, f"{spec.name} {how}; starting it again in {pause:.1f} s")
             await self._either(asyncio.sleep(pause), self._stopping.wait())
             pause = min(pause * 2, self._backoff.most)
         return None
@@ -185,7 +192,12 @@ class Supervisor:
         if process is not None and process.returncode is None:
             process.kill()
         if child.task is not None:
-            await child.task
+            await asyncio.wait({child.task})
+
+    def _notice(self, task: "asyncio.Task[None]") -> None:
+        """A fault in our own code must not leave a child unwatched in a house that looks well."""
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fail(f"the supervisor itself failed: {fault!r}")
 
     def _fail(self, why: str) -> None:
         self._output.line(_NAME, why)

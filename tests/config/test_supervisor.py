@@ -144,6 +144,21 @@ def test_a_child_that_cannot_be_started_stops_everything() -> None:
     assert "postgres cannot be started: choose another DATA_DIR" in output
 
 
+def test_a_missing_program_is_said() -> None:
+    status, output = supervise([[ProcessSpec(name="web", command=["/nonexistent/program"])]], stops=0)
+    assert status == 1
+    assert "web cannot be started" in output
+
+
+def test_a_fault_of_its_own_stops_everything() -> None:
+    def break_() -> None:
+        raise ZeroDivisionError
+
+    status, output = supervise([[script("valkey", SLEEPS)], [script("web", SLEEPS, prepare=break_)]], stops=0)
+    assert status == 1
+    assert "the supervisor itself failed: ZeroDivisionError()" in output
+
+
 def test_a_stubborn_child_loses_its_life_after_its_grace() -> None:
     status, _ = supervise([[script("worker", STUBBORN, grace_seconds=0.2)]], says("up"))
     assert status == 0
