@@ -9,7 +9,7 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from imports.envelope import Raws
+from imports.json_document import Raws
 
 MAX_BATCH_RECORDS: Final = 5_000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024

@@ -18,7 +18,8 @@ from customers.keyring import Keyring, keyring
 from customers.models import Customer
 from imports import batching, doorbell
 from imports.copying import copy_rows
-from imports.envelope import Raws, open_envelope
+from imports.envelope import open_envelope
+from imports.json_document import Raws
 from imports.models import ImportBatch, ImportJob
 from imports.refusal import Refusal
 

@@ -20,3 +20,8 @@ class Refusal(Exception):
         self.detail = detail
         self.errors = errors
         self.retry_after = retry_after
+
+
+def unfit(pointer: str, code: str, detail: str) -> Refusal:
+    """The document around the records is not of the agreed form, in one place."""
+    return Refusal("invalid_envelope", detail, errors=((pointer, code, detail),))
