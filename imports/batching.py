@@ -14,7 +14,6 @@ from imports.json_document import Raws
 MAX_BATCH_RECORDS: Final = 5_000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 
-_compress = zstandard.ZstdCompressor(level=1).compress
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(list[memoryview]).decode
 
@@ -56,12 +55,12 @@ def split(records: Raws) -> Iterator[Slice]:
 
 def pack(records: list[memoryview]) -> bytes:
     """The records framed by length (they need not be JSON at all) and compressed."""
-    return _compress(_encode(records))
+    # A fresh compressor each: two threads in one crash the process (zstandard's are not safe to share).
+    return zstandard.ZstdCompressor(level=1).compress(_encode(records))
 
 
 def unpack(packed: bytes) -> list[memoryview]:
     """What `pack` was given. The records share one buffer."""
-    # A fresh decompressor each: zstandard's are not safe to share between threads.
     return _decode(zstandard.ZstdDecompressor().decompress(packed))
 
 

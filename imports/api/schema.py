@@ -60,7 +60,7 @@ class Links(serializers.Serializer[Any]):
 
 class Accepted(serializers.Serializer[Any]):
     jobId = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=[ImportJob.Status.PENDING.value])
+    status = serializers.ChoiceField(choices=ImportJob.Status.values, help_text="pending")
     progress = Progress()
     links = Links()
 

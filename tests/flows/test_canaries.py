@@ -58,9 +58,7 @@ def _record(index: int, name: str, mail: str, external_id: str, custom: str) -> 
 
 def _use_everything(house: House, credentials: Credentials, body: bytes, records: list[dict[str, object]]) -> None:
     def ask(method: str, target: str, content: bytes = b"", **headers: str) -> bytes:
-        answer = call(
-            house.url, credentials.key_id, credentials.secret, method, target, body=content, headers=headers
-        )
+        answer = call(house.url, credentials.key_id, credentials.secret, method, target, body=content, headers=headers)
         assert answer.status < 500, answer
         return answer.body
 
