@@ -84,3 +84,29 @@ def test_ids_compare_after_normalisation_and_without_their_spelling() -> None:
     assert superseded_indexes([record(COMPOSED), record(DECOMPOSED)]) == [0]
     assert superseded_indexes([record("A"), rb'{"type":"order","id":"\u0041","attributes":{}}']) == [0]
     assert superseded_indexes([record("a"), record("A")]) == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        record(""),
+        record("x" * 256),
+        record(7),
+        record(None),
+        record("A", "pear"),
+        record("A", 7),
+        b'{"type":"order","attributes":{}}',
+        rb'{"id":"\ud83d","type":"order","attributes":{}}',
+        b"not json",
+        b"[]",
+    ],
+)
+def test_records_without_a_usable_id_or_type_replace_none(raw: bytes) -> None:
+    """Each of them fails and is shown: two rows with an empty id are hardly one record."""
+    assert superseded_indexes([raw, raw]) == []
+
+
+def test_a_record_that_will_fail_still_replaces_an_earlier_one() -> None:
+    """The last one wins: the earlier content must not be stored over what the caller corrected later."""
+    assert superseded_indexes([record("A"), record("A", extra=1)]) == [0]
+    assert superseded_indexes([record("A"), record("A")[:-1] + rb',"customFields":{"a":"\ud83d"}}']) == [0]
