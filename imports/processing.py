@@ -16,6 +16,7 @@ from imports import attempts, batching, checking, ending, publishing, storing
 from imports.claiming import claim
 from imports.failures import Failure, store_failures
 from imports.intake import payload_row
+from imports.json_document import Raws
 from imports.models import ImportBatch, ImportJob
 from imports.outcome import Outcome
 from imports.storing import Incoming
@@ -100,9 +101,7 @@ class SortedOut:
         return counts
 
 
-def sort_out(
-    raws: list[memoryview], *, superseded: frozenset[int], first_index: int, keys: Keyring, seal: bool
-) -> SortedOut:
+def sort_out(raws: Raws, *, superseded: frozenset[int], first_index: int, keys: Keyring, seal: bool) -> SortedOut:
     """Checks, indexes, fingerprints and (with `seal`) encrypts the records of one batch. Touches no database."""
     sealer = keys.sealer("imports_record", "payload")
     encrypt, key_of, fingerprint, read = sealer.seal, keys.index.key, keys.index.fingerprint, checking.read

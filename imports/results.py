@@ -84,7 +84,7 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _succeeded(batch: ImportBatch, raws: list[memoryview]) -> Iterator[Line]:
+def _succeeded(batch: ImportBatch, raws: list[bytes]) -> Iterator[Line]:
     for offset, (raw, byte) in enumerate(zip(raws, bytes(batch.outcomes or b""), strict=True)):
         outcome = BY_BYTE[byte]
         if outcome is not Outcome.FAILED:
@@ -111,7 +111,7 @@ def _failed(job: ImportJob, batch: ImportBatch, keys: Keyring) -> Iterator[Line]
         }
 
 
-def _unprocessed(index: int, raw: memoryview) -> Line:
+def _unprocessed(index: int, raw: bytes) -> Line:
     external_id, record_type = checking.identity(raw)
     return {**_line(index, external_id, record_type, "unprocessed"), "data": _as_sent(bytes(raw))}
 
