@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import errors
 
@@ -22,6 +22,9 @@ from imports.outcome import Outcome
 from imports.storing import Incoming
 
 MAX_ERRORS: Final = 3
+
+# Two transactions met crosswise: nobody's fault and no failed attempt.
+_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +45,12 @@ def process_next(*, worker: str) -> bool:
     except Exception as err:
         if batch is None or attempt is None or not connection.is_usable():
             raise
-        attempts.end(attempt, type(err).__name__)
-        _settle(err, batch)
+        is_to_run_again = isinstance(err.__cause__, _AGAIN)
+        attempts.end(attempt, attempts.AGAIN if is_to_run_again else type(err).__name__)
+        if is_to_run_again:
+            logger.info("batch_again batch=%s cause=%s", batch.pk, type(err.__cause__).__name__)
+        else:
+            _settle(err, batch)
         return True
     attempts.end(attempt, attempts.DONE)
     return True
@@ -68,8 +75,7 @@ def process(batch: ImportBatch) -> None:
         stored = storing.store(sorted_out.incoming, job=job, data_key_id=sorted_out.data_key_id)
     else:
         stored = storing.compare(sorted_out.incoming, customer_id=job.customer_id)
-    for index, outcome in stored:
-        sorted_out.outcomes[index - batch.first_index] = outcome.byte
+    sorted_out.note(stored, first_index=batch.first_index)
     store_failures(sorted_out.failures, job=job, batch=batch, keys=keys, now=now)
     batch.state = ImportBatch.State.DONE
     batch.outcomes = bytes(sorted_out.outcomes)
@@ -88,6 +94,13 @@ class SortedOut:
     incoming: list[Incoming] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     data_key_id: int = 0
+
+    def note(self, answer: storing.Answer, *, first_index: int) -> None:
+        """Fills in what the table of records said."""
+        for outcome, indexes in answer:
+            byte = outcome.byte
+            for index in indexes:
+                self.outcomes[index - first_index] = byte
 
     def count_by_type(self) -> dict[str, dict[str, int]]:
         """Records handled and failed by type; those without a known type stand under "unknown"."""
@@ -126,7 +139,7 @@ def sort_out(raws: Raws, *, superseded: frozenset[int], first_index: int, keys: 
         row = storing.record_row(record_type, key)
         earlier = incoming.get(row)
         if earlier is not None:
-            outcomes[earlier.index - first_index] = Outcome.SUPERSEDED.byte
+            outcomes[earlier.position - first_index] = Outcome.SUPERSEDED.byte
         incoming[row] = Incoming(
             first_index + offset,
             record_type,
@@ -165,11 +178,6 @@ def _count(job: ImportJob, outcomes: Counter[int]) -> None:
 
 def _settle(err: Exception, batch: ImportBatch) -> None:
     """After an error rolled the batch back: it is free again, or its job is given up."""
-    if isinstance(err, OperationalError) and isinstance(
-        err.__cause__, (errors.DeadlockDetected, errors.SerializationFailure)
-    ):
-        logger.info("batch_again batch=%s cause=%s", batch.pk, type(err.__cause__).__name__)
-        return
     logger.error("batch_failed batch=%s job=%s", batch.pk, batch.job_id, exc_info=err)
     if attempts.failed_before(batch) >= MAX_ERRORS:
         ending.give_up(batch.job_id, reason="internal_error")

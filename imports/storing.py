@@ -1,8 +1,7 @@
 """Checked records into the table of records: one COPY, one set-based upsert."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from django.db import connection
 
@@ -50,9 +49,9 @@ _UPSERT: Final = """
         updated_at = CASE WHEN stored.fingerprint = excluded.fingerprint
             THEN stored.updated_at ELSE excluded.updated_at END
     WHERE (stored.origin_job_id, stored.origin_index) < (excluded.origin_job_id, excluded.origin_index)
-    RETURNING origin_index,
+    RETURNING origin_index AS index,
         CASE WHEN xmax = 0 THEN 'c'
-            WHEN (changed_job_id, changed_index) = (origin_job_id, origin_index) THEN 'u' ELSE '=' END
+            WHEN (changed_job_id, changed_index) = (origin_job_id, origin_index) THEN 'u' ELSE '=' END AS outcome
 """
 
 # LIMIT keeps the look-ups on the index, however many records there are: the temporary table has no statistics.
@@ -65,27 +64,36 @@ _STORED: Final = """
 """
 
 _SUPERSEDED: Final = f"""
-    SELECT incoming.index {_STORED}
+    SELECT incoming.index, 's' AS outcome {_STORED}
     WHERE (stored.origin_job_id, stored.origin_index) > (%(job)s, incoming.index)
 """
 
 _COMPARE: Final = f"""
     SELECT incoming.index,
         CASE WHEN stored.fingerprint IS NULL THEN 'c'
-            WHEN stored.fingerprint = incoming.fingerprint THEN '=' ELSE 'u' END
+            WHEN stored.fingerprint = incoming.fingerprint THEN '=' ELSE 'u' END AS outcome
     {_STORED}
 """
 
+# One row an outcome: reading a row a record cost as much as encrypting it.
+_GROUP: Final = "WITH answer AS ({}) SELECT outcome, array_agg(index) FROM answer GROUP BY outcome"
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A checked record. `payload` is ciphertext, empty in a dry run; `index` counts from the job's first."""
 
-    index: int
+class Incoming(NamedTuple):
+    """A checked record as a row of the temporary table.
+
+    `payload` is ciphertext, empty in a dry run; `position` counts from the job's first.
+    """
+
+    position: int
     type: str
     key: bytes
     payload: bytes
     fingerprint: bytes
+
+
+Answer = list[tuple[Outcome, list[int]]]
+"""Outcomes, each with the indexes of its records; an index stands once."""
 
 
 def record_row(record_type: str, key: bytes) -> bytes:
@@ -93,29 +101,30 @@ def record_row(record_type: str, key: bytes) -> bytes:
     return record_type.encode() + b"\0" + key
 
 
-def store(records: Iterable[Incoming], *, job: ImportJob, data_key_id: int) -> Iterator[tuple[int, Outcome]]:
-    """(index, outcome) for each record, within the caller's transaction. At most one record a key.
+def store(records: Sequence[Incoming], *, job: ImportJob, data_key_id: int) -> Answer:
+    """What became of each record, within the caller's transaction. At most one record a key.
 
     A record that meets a newer origin is superseded.
     """
     return _classify(records, _UPSERT, {"customer": job.customer_id, "job": job.pk, "data_key": data_key_id})
 
 
-def compare(records: Iterable[Incoming], *, customer_id: int) -> Iterator[tuple[int, Outcome]]:
+def compare(records: Sequence[Incoming], *, customer_id: int) -> Answer:
     """What `store` would answer, with nothing written."""
     return _classify(records, _COMPARE, {"customer": customer_id})
 
 
-def _classify(records: Iterable[Incoming], statement: str, parameters: dict[str, int]) -> Iterator[tuple[int, Outcome]]:
-    rows = [(item.index, item.type, item.key, item.payload, item.fingerprint) for item in records]
+def _classify(records: Sequence[Incoming], statement: str, parameters: dict[str, int]) -> Answer:
     with connection.cursor() as cursor:
         cursor.execute(_CREATE)
-        copy_rows(cursor, _INCOMING, _COLUMNS, rows)
-        cursor.execute(statement, parameters)
-        found = {index: Outcome(letter.encode()) for index, letter in cursor.fetchall()}
-        if len(found) < len(rows):
-            cursor.execute(_SUPERSEDED, parameters)
-            found |= dict.fromkeys((index for (index,) in cursor.fetchall()), Outcome.SUPERSEDED)
+        copy_rows(cursor, _INCOMING, _COLUMNS, records)
+        cursor.execute(_GROUP.format(statement), parameters)
+        answer = cursor.fetchall()
+        if sum(len(indexes) for _, indexes in answer) < len(records):
+            cursor.execute(_GROUP.format(_SUPERSEDED), parameters)
+            answer += cursor.fetchall()
         cursor.execute("DELETE FROM incoming_record")
-    for index, *_ in rows:
-        yield index, found[index]  # a record that nobody answered for must end the batch, not pass as superseded
+    if sum(len(indexes) for _, indexes in answer) != len(records):
+        # A record that nobody answered for must end the batch, not pass as superseded.
+        raise RuntimeError("The table of records did not answer for every record.")
+    return [(Outcome(letter.encode()), indexes) for letter, indexes in answer]

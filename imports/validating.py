@@ -44,8 +44,8 @@ def validate(submission: Submission) -> Verdict | ImportJob:
             seal=False,
         )
         with transaction.atomic():
-            for index, outcome in storing.compare(sorted_out.incoming, customer_id=submission.customer_id):
-                sorted_out.outcomes[index - part.first_index] = outcome.byte
+            answer = storing.compare(sorted_out.incoming, customer_id=submission.customer_id)
+        sorted_out.note(answer, first_index=part.first_index)
         outcomes.update(Outcome(bytes([byte])) for byte in sorted_out.outcomes)
         failures += sorted_out.failures
     with audited():
