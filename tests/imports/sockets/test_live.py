@@ -28,6 +28,7 @@ from tests.imports.api.wire import Signer
 from tests.imports.sockets.watching import advance, finish, make_job, signed_in
 from tests.live import LiveServer, granian_server
 
+PROCESS = "longshore-sockets-under-test"
 POOL_SIZE = 2
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -35,7 +36,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="module")
 def server(django_db_setup: None) -> Iterator[LiveServer]:
     """With fewer database connections than sockets."""
-    with granian_server(environment={"DATABASE_POOL_SIZE": str(POOL_SIZE)}) as live:
+    with granian_server(environment={"DATABASE_POOL_SIZE": str(POOL_SIZE), "PROCESS_NAME": PROCESS}) as live:
         yield live
         assert "Traceback" not in live.log, live.log
 
@@ -197,9 +198,10 @@ def test_a_large_or_endless_talker_is_shut_out(owner: Signer, watched_job: Impor
 
 
 def count_web_connections() -> int:
-    """Connections to the test database that are none of this process's."""
+    """Connections that this module's server holds."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
+            [PROCESS],
         )
         return int(cursor.fetchone()[0])
