@@ -10,6 +10,7 @@ from django.db import connection
 from imports.models import BatchAttempt, ImportBatch
 
 DONE: Final = "done"
+AGAIN: Final = "again"
 
 _note: "psycopg.Connection[Any] | None" = None
 
@@ -58,7 +59,8 @@ def end(attempt: Attempt, how: str) -> None:
 
 def failed_before(batch: ImportBatch) -> int:
     """How often work on this batch ended in an error of its own."""
-    return BatchAttempt.objects.filter(batch_id=batch.pk, ended_at__isnull=False).exclude(end=DONE).count()
+    ended = BatchAttempt.objects.filter(batch_id=batch.pk, ended_at__isnull=False)
+    return ended.exclude(end__in=(DONE, AGAIN)).count()
 
 
 def _connection() -> "psycopg.Connection[Any]":

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('worker', models.CharField(max_length=100)),
                 ('started_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(help_text='Null for good where the process was killed', null=True)),
-                ('end', models.CharField(blank=True, help_text='done, or the class of the error that ended it', max_length=20)),
+                ('end', models.CharField(blank=True, help_text="done, again after a deadlock, or the error's class", max_length=20)),
             ],
             options={
                 'ordering': ['-id'],

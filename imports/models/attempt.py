@@ -11,7 +11,7 @@ class BatchAttempt(models.Model):
     worker = models.CharField(max_length=100)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, help_text="Null for good where the process was killed")
-    end = models.CharField(max_length=20, blank=True, help_text="done, or the class of the error that ended it")
+    end = models.CharField(max_length=20, blank=True, help_text="done, again after a deadlock, or the error's class")
 
     class Meta:
         ordering = ["-id"]

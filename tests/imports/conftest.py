@@ -1,0 +1,50 @@
+from collections.abc import Iterator
+
+import pytest
+
+from audit.context import Actor, acting_as
+from customers import enrolment
+from imports import attempts, batching, doorbell
+from tests.imports.pipeline import Caller, enrol
+
+
+@pytest.fixture
+def owner(transactional_db: None, notes_closed: None) -> Caller:
+    """Pushes the imports of a test."""
+    return enrol("Owner")
+
+
+@pytest.fixture
+def colleague(owner: Caller) -> Caller:
+    """Another program of the owner's customer, with a key of its own."""
+    with acting_as(Actor("command", "tests")):
+        return Caller(owner.customer, enrolment.issue_key(owner.customer))
+
+
+@pytest.fixture
+def stranger(transactional_db: None, notes_closed: None) -> Caller:
+    """Another customer's program, which sees and touches nothing of the owner's."""
+    return enrol("Stranger")
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Batches of ten records, so that a job of many batches is quick."""
+    monkeypatch.setattr(batching, "MAX_BATCH_RECORDS", 10)
+    return 10
+
+
+@pytest.fixture
+def empty_queue() -> Iterator[None]:
+    """Nobody has rung yet."""
+    doorbell.queue().delete(delete_jobs=True)
+    yield
+    doorbell.queue().delete(delete_jobs=True)
+
+
+@pytest.fixture(scope="session")
+def notes_closed(django_db_setup: None) -> Iterator[None]:
+    """The second connection of imports.attempts would keep the test database from being dropped."""
+    yield
+    if attempts._note is not None:
+        attempts._note.close()
