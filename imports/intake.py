@@ -67,14 +67,14 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
 
     The customer's row is locked last and shortly: the body is read, split and encrypted before.
     """
-    repeated = repeated_job(submission)
+    repeated = repeated_job(submission, kind=kind)
     if repeated is not None:
         return repeated
     prepared = _prepare(submission, kind)
     with audited():
         if submission.idempotency_key:
-            _take_turn(submission)
-            repeated = repeated_job(submission)
+            _take_turn(submission, kind)
+            repeated = repeated_job(submission, kind=kind)
             if repeated is not None:
                 return repeated
         _refuse_beyond_limit(submission.customer_id, kind)
@@ -90,13 +90,13 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
     return job
 
 
-def repeated_job(submission: Submission) -> ImportJob | None:
-    """The job that this idempotency key made within 24 hours. Raises Refusal where its body was another."""
+def repeated_job(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> ImportJob | None:
+    """The job of this kind that this key made within 24 hours. Raises Refusal where its body was another."""
     if not submission.idempotency_key:
         return None
     job = ImportJob.objects.filter(
         customer_id=submission.customer_id,
-        idempotency_digest=_idempotency_digest(submission),
+        idempotency_digest=_idempotency_digest(submission, kind),
         created_at__gt=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
     ).first()
     if job is not None and bytes(job.body_digest) != submission.body_digest:
@@ -107,13 +107,14 @@ def repeated_job(submission: Submission) -> ImportJob | None:
     return job
 
 
-def _idempotency_digest(submission: Submission) -> bytes:
-    return hashlib.sha256(submission.idempotency_key.encode()).digest()
+def _idempotency_digest(submission: Submission, kind: str) -> bytes:
+    """A key belongs to one kind: whoever dry-runs a file and pushes it under the same key gets two jobs."""
+    return hashlib.sha256(f"{kind} {submission.idempotency_key}".encode()).digest()
 
 
-def _take_turn(submission: Submission) -> None:
+def _take_turn(submission: Submission, kind: str) -> None:
     """An advisory lock for as long as the transaction: a crash leaves nothing behind."""
-    digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + _idempotency_digest(submission)).digest()
+    digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + _idempotency_digest(submission, kind)).digest()
     (number,) = struct.unpack_from(">q", digest)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
@@ -126,7 +127,7 @@ def _take_turn(submission: Submission) -> None:
         )
     ImportJob.objects.filter(
         customer_id=submission.customer_id,
-        idempotency_digest=_idempotency_digest(submission),
+        idempotency_digest=_idempotency_digest(submission, kind),
         created_at__lte=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
     ).update(idempotency_digest=None)
 
@@ -160,7 +161,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
         hmac_key_id=submission.hmac_key_id,
         request_id=submission.request_id,
         source_ip=submission.source_ip,
-        idempotency_digest=_idempotency_digest(submission) if submission.idempotency_key else None,
+        idempotency_digest=_idempotency_digest(submission, kind) if submission.idempotency_key else None,
         body_digest=submission.body_digest,
         total=len(envelope.records),
         batch_count=len(rows),

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('metadata', models.BinaryField(help_text='The whole metadata object, encrypted')),
                 ('request_id', models.CharField(max_length=64)),
                 ('source_ip', models.GenericIPAddressField(null=True)),
-                ('idempotency_digest', models.BinaryField(help_text="SHA-256 of the caller's Idempotency-Key", null=True)),
+                ('idempotency_digest', models.BinaryField(help_text="SHA-256 of the kind and the caller's Idempotency-Key", null=True)),
                 ('body_digest', models.BinaryField(help_text='SHA-256 of the body as it came over the wire')),
                 ('total', models.PositiveIntegerField()),
                 ('processed', models.PositiveIntegerField(default=0)),

@@ -45,7 +45,7 @@ class ImportJob(models.Model):
     hmac_key = models.ForeignKey(HmacKey, null=True, on_delete=models.SET_NULL, related_name="+")
     request_id = models.CharField(max_length=64)
     source_ip = models.GenericIPAddressField(null=True)
-    idempotency_digest = models.BinaryField(null=True, help_text="SHA-256 of the caller's Idempotency-Key")
+    idempotency_digest = models.BinaryField(null=True, help_text="SHA-256 of the kind and the caller's Idempotency-Key")
     body_digest = models.BinaryField(help_text="SHA-256 of the body as it came over the wire")
 
     total = models.PositiveIntegerField()

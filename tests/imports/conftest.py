@@ -1,10 +1,11 @@
 from collections.abc import Iterator
 
 import pytest
+from django.test import override_settings
 
 from audit.context import Actor, acting_as
 from customers import enrolment
-from imports import attempts, batching, doorbell
+from imports import attempts, batching, doorbell, publishing
 from tests.imports.pipeline import Caller, enrol
 
 
@@ -48,3 +49,13 @@ def notes_closed(django_db_setup: None) -> Iterator[None]:
     yield
     if attempts._note is not None:
         attempts._note.close()
+
+
+@pytest.fixture
+def dead_valkey(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Valkey is away: nobody listens at its address."""
+    monkeypatch.setattr(publishing, "_state", publishing._State())
+    doorbell.queue.cache_clear()
+    with override_settings(REDIS_URL="unix:///nowhere/valkey.sock"):
+        yield
+    doorbell.queue.cache_clear()

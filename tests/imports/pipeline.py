@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -215,3 +216,40 @@ def before_insert(table: str, statements: str) -> Iterator[None]:
             cursor.execute(f"DROP TRIGGER test_fault ON {table}")
             cursor.execute("DROP FUNCTION test_fault")
             cursor.execute("DROP SEQUENCE test_inserts")
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Somebody's insert that waits, with its transaction open, until the test lets it go."""
+
+    session: "psycopg.Connection[Any]"
+
+    def wait(self) -> None:
+        """Returns when the insert has come to its trigger."""
+        deadline = time.monotonic() + 30
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+        while self.session.execute(waiting, [_STUCK]).fetchone() == (0,):
+            assert time.monotonic() < deadline, "nobody came to the trigger"
+
+    def release(self) -> None:
+        self.session.execute("SELECT pg_advisory_unlock_all()")
+
+    @contextmanager
+    def released_after(self) -> Iterator[None]:
+        """A block that runs while the insert waits."""
+        self.wait()
+        try:
+            yield
+        finally:
+            self.release()
+
+
+_STUCK = 4711
+
+
+@contextmanager
+def stuck_before_insert(table: str) -> Iterator[Stuck]:
+    """Whoever inserts into the table waits there: the product has no hook, PostgreSQL holds it."""
+    with before_insert(table, f"PERFORM pg_advisory_xact_lock({_STUCK})"), another_session() as session:
+        session.execute("SELECT pg_advisory_lock(%s)", [_STUCK])
+        yield Stuck(session)
