@@ -5,6 +5,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from imports.api import codes
 from monitoring import health
 
+admin.site.site_header = admin.site.site_title = "Longshore"
+admin.site.index_title = "Customers, imports and the trail"
+
 urlpatterns = [
     path("api/v1/", include("imports.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

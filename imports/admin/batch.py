@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from imports.admin.reading import ReadOnlyAdmin, link_to_list
+from imports.admin.reading import ReadOnlyAdmin, link_to_list, short_id
 from imports.models import BatchAttempt, ImportBatch
 
 
@@ -9,7 +9,7 @@ from imports.models import BatchAttempt, ImportBatch
 class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
     """The units that commit as a whole, and which of them are still waiting."""
 
-    list_display = ("id", "job", "customer", "sequence", "first_index", "record_count", "state", "ended_at")
+    list_display = ("id", "customer", "short_job", "sequence", "first_index", "record_count", "state", "ended_at")
     list_select_related = ("job", "customer")
     list_filter = ("state",)
     search_fields = ("job__uuid__exact",)
@@ -26,6 +26,10 @@ class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
         "ended_at",
         "attempts",
     )
+
+    @admin.display(description="job")
+    def short_job(self, batch: ImportBatch) -> SafeString:
+        return short_id(batch.job)
 
     @admin.display(description="records by type")
     def handled_by_type(self, batch: ImportBatch) -> str:

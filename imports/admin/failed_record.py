@@ -1,14 +1,15 @@
 from django.contrib import admin
+from django.utils.safestring import SafeString
 
-from imports.admin.reading import ReadOnlyAdmin
+from imports.admin.reading import ReadOnlyAdmin, short_id
 from imports.models import FailedRecord
 
 
 @admin.register(FailedRecord)
 class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
-    """Why a record did not make it: its place in the job and every fault found, never what it says."""
+    """Why a record did not make it and where it stands in its job; never what it says."""
 
-    list_display = ("id", "job", "index", "customer", "type", "stage", "code", "pointer", "state", "created_at")
+    list_display = ("id", "customer", "short_job", "index", "type", "code", "pointer", "state", "created_at")
     list_select_related = ("job", "customer")
     list_filter = ("state", "stage")
     search_fields = ("job__uuid__exact",)
@@ -31,3 +32,7 @@ class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
         "created_at",
         "updated_at",
     )
+
+    @admin.display(description="job")
+    def short_job(self, failure: FailedRecord) -> SafeString:
+        return short_id(failure.job)

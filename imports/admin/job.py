@@ -5,10 +5,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from audit.models import AuditEvent
-from imports.admin.reading import ReadOnlyAdmin, link_to_list
+from imports.admin.reading import ReadOnlyAdmin, link_to_list, short_id
 from imports.models import FailedRecord, ImportBatch, ImportJob
 from imports.status import current_states
 
+OUTCOMES = ("created", "updated", "unchanged", "superseded", "failed", "unprocessed")
 REASONS = 20
 
 
@@ -16,21 +17,7 @@ REASONS = 20
 class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     """How far each import is and how it ended."""
 
-    list_display = (
-        "uuid",
-        "customer",
-        "kind",
-        "status",
-        "progress",
-        "total",
-        "created",
-        "updated",
-        "unchanged",
-        "superseded",
-        "failed",
-        "pace",
-        "created_at",
-    )
+    list_display = ("short_job", "customer", "kind", "status", "progress", "records", "outcomes", "pace", "created_at")
     list_select_related = ("customer", "hmac_key")
     list_filter = ("status", "kind")
     search_fields = ("uuid__exact", "request_id__exact", "customer__slug__exact")
@@ -46,6 +33,19 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         ("Caller", {"fields": ("hmac_key", "source_ip", "request_id")}),
         ("More", {"fields": ("batches", "failed_records", "trail")}),
     )
+
+    @admin.display(description="job")
+    def short_job(self, job: ImportJob) -> SafeString:
+        return short_id(job)
+
+    @admin.display(description="records")
+    def records(self, job: ImportJob) -> str:
+        return f"{job.total:,}"
+
+    @admin.display(description="what became of them")
+    def outcomes(self, job: ImportJob) -> str:
+        counts = ((getattr(job, name), name) for name in OUTCOMES)
+        return ", ".join(f"{count:,} {name}" for count, name in counts if count) or "-"
 
     @admin.display(description="progress")
     def progress(self, job: ImportJob) -> SafeString:

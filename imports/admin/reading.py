@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from imports.models import ImportJob
+
 M = TypeVar("M", bound=models.Model)
 
 COUNTED: Final = 10_000
@@ -58,9 +60,6 @@ def link_to_list(model: type[models.Model], text: str, **filters: Any) -> SafeSt
     return format_html('<a href="{}?{}">{}</a>', address, urlencode(filters), text)
 
 
-def link_to(obj: models.Model, text: str) -> SafeString:
-    """A link to the page of one object."""
-    meta = obj._meta
-    return format_html(
-        '<a href="{}">{}</a>', reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[obj.pk]), text
-    )
+def short_id(job: ImportJob) -> SafeString:
+    """The beginning of a job's id, which tells one job of a page from another; the whole id on hovering."""
+    return format_html('<span title="{}">{}</span>', job.uuid, str(job.uuid)[:8])

@@ -1,6 +1,7 @@
 from django.contrib import admin
+from django.utils.safestring import SafeString
 
-from imports.admin.reading import ReadOnlyAdmin
+from imports.admin.reading import ReadOnlyAdmin, short_id
 from imports.models import Record
 
 
@@ -15,10 +16,9 @@ class RecordAdmin(ReadOnlyAdmin[Record]):
         "id",
         "customer",
         "type",
-        "blind_index",
-        "origin_job",
-        "origin_index",
-        "changed_job",
+        "short_index",
+        "seen_in",
+        "changed_in",
         "created_at",
         "updated_at",
     )
@@ -41,3 +41,15 @@ class RecordAdmin(ReadOnlyAdmin[Record]):
     @admin.display(description="blind index")
     def blind_index(self, record: Record) -> str:
         return bytes(record.key).hex()
+
+    @admin.display(description="blind index")
+    def short_index(self, record: Record) -> str:
+        return bytes(record.key).hex()[:8]
+
+    @admin.display(description="last seen in job")
+    def seen_in(self, record: Record) -> SafeString:
+        return short_id(record.origin_job)
+
+    @admin.display(description="last changed by job")
+    def changed_in(self, record: Record) -> SafeString:
+        return short_id(record.changed_job)
