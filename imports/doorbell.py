@@ -30,7 +30,8 @@ def ring(job_id: int) -> None:
     pending = ImportBatch.objects.filter(job_id=job_id, state=ImportBatch.State.PENDING)[: settings.WORKERS].count()
     second = int(time.time())
     for bell in range(pending):
-        _enqueue(job_id, message_id=f"{QUEUE}-{job_id}-{bell}-{second}")
+        if not _enqueue(job_id, message_id=f"{QUEUE}-{job_id}-{bell}-{second}"):
+            return  # one wait for a Valkey that hangs is enough: a caller may be waiting for its 202
 
 
 def ring_on(job_id: int) -> None:
@@ -51,12 +52,16 @@ def worker_name() -> str:
 
 @cache
 def queue() -> Queue:
-    """The imports queue, with the JSON serializer: a message is never unpickled."""
-    connection = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+    """The imports queue, with the JSON serializer: a message is never unpickled.
+
+    Its waits are short, since callers ring; RQ's worker lengthens its own.
+    """
+    connection = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
     return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
 
 
-def _enqueue(job_id: int, *, message_id: str | None) -> None:
+def _enqueue(job_id: int, *, message_id: str | None) -> bool:
+    """False where Valkey is away."""
     try:
         queue().enqueue_call(
             ENTRY_POINT,
@@ -72,3 +77,5 @@ def _enqueue(job_id: int, *, message_id: str | None) -> None:
         logger.debug("doorbell_already_rung job=%s", job_id)
     except redis.RedisError as err:
         logger.warning("doorbell_silent job=%s cause=%s", job_id, type(err).__name__)
+        return False
+    return True
