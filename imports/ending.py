@@ -27,16 +27,18 @@ def cancel(job_id: int) -> ImportJob:
         job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
         if job.is_finished:
             raise Refusal("wrong_state", f"This import has {job.status} and can no longer be cancelled.")
-        if job.cancelled_at is None:
+        is_new = job.cancelled_at is None
+        if is_new:
             job.cancelled_at = timezone.now()
             job.status_reason = CANCELLED
             record(
-                "import.cancelled",
+                f"{job.kind}.cancelled",
                 target=f"import:{job.uuid}",
                 customer_id=job.customer_id,
                 record_count=job.total,
             )
-        _drop_unheld(job)
+        if _drop_unheld(job) or is_new:
+            _save(job)
     return job
 
 
@@ -47,8 +49,9 @@ def give_up(job_id: int, *, reason: str) -> None:
         if job.is_finished:
             return
         job.cancelled_at = job.cancelled_at or timezone.now()
-        job.status_reason = reason
+        job.status_reason = job.status_reason or reason
         _drop_unheld(job)
+        _save(job)
 
 
 def finish_cancelled() -> int:
@@ -57,18 +60,17 @@ def finish_cancelled() -> int:
     for job_id in jobs:
         with audited():
             job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
-            if not job.is_finished:
-                _drop_unheld(job)
+            if not job.is_finished and _drop_unheld(job):
+                _save(job)
     return len(jobs)
 
 
 def record_end(job: ImportJob, status: str, counts: list[int]) -> None:
     """The audit event of a job's end, with the address and request that began it; `counts` in the order of COUNTS."""
-    kind = "import" if job.kind == ImportJob.Kind.IMPORT else "dry_run"
     actor = current_context().actor or Actor("system", "imports")
     with acting_as(actor, source_ip=job.source_ip, request_id=job.request_id):
         record(
-            f"{kind}.{status}",
+            f"{job.kind}.{status}",
             target=f"import:{job.uuid}",
             customer_id=job.customer_id,
             record_count=counts[0],
@@ -76,17 +78,23 @@ def record_end(job: ImportJob, status: str, counts: list[int]) -> None:
         )
 
 
-def _drop_unheld(job: ImportJob) -> None:
-    """With the job's row locked. Batches that a worker holds are skipped, never waited for."""
+def _drop_unheld(job: ImportJob) -> bool:
+    """With the job's row locked; False where nothing was left to drop. Batches that a worker holds are skipped, never
+    waited for."""
     dropped = [batch.pk for batch in unheld(job.pk).only("pk")]
+    if not dropped:
+        return False
     batches = ImportBatch.objects.filter(pk__in=dropped)
-    records = batches.aggregate(records=Sum("record_count"))["records"] or 0
     now = timezone.now()
-    batches.update(state=ImportBatch.State.DROPPED, ended_at=now)
-    job.unprocessed += records
+    job.unprocessed += batches.aggregate(records=Sum("record_count"))["records"]
     job.batches_ended += len(dropped)
+    batches.update(state=ImportBatch.State.DROPPED, ended_at=now)
     if job.batches_ended == job.batch_count:
         _finish(job, now)
+    return True
+
+
+def _save(job: ImportJob) -> None:
     job.revision += 1
     job.save(
         update_fields=[

@@ -23,6 +23,7 @@ from imports.intake import Submission
 from imports.models import FailedRecord, ImportBatch, ImportJob, Record
 from imports.outcome import BY_BYTE, Outcome
 from imports.processing import process_next
+from imports.refusal import Refusal
 from imports.status import current_states, describe
 
 METADATA = {"source": "crm", "version": "1.0.0", "timestamp": "2024-03-15T00:00:00Z"}
@@ -168,14 +169,20 @@ def stored_by(caller: Caller) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def in_threads(*functions: Callable[[], Any]) -> list[Any]:
-    """Each function's value or exception, run at the same time, each on a database connection of its own."""
+    """Each function's value or Refusal, run at the same time, each on a database connection of its own.
+
+    Any other exception is raised here.
+    """
     results: list[Any] = [None] * len(functions)
+    faults: list[Exception] = []
 
     def call(place: int, function: Callable[[], Any]) -> None:
         try:
             results[place] = function()
+        except Refusal as refusal:
+            results[place] = refusal
         except Exception as err:  # noqa: BLE001 - handed to the test
-            results[place] = err
+            faults.append(err)
         finally:
             connections.close_all()
 
@@ -184,6 +191,8 @@ def in_threads(*functions: Callable[[], Any]) -> list[Any]:
         thread.start()
     for thread in threads:
         thread.join()
+    if faults:
+        raise faults[0]
     return results
 
 
