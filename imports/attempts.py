@@ -75,4 +75,6 @@ def _connection() -> "psycopg.Connection[Any]":
         for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool"):
             parameters.pop(django_only, None)
         _note = psycopg.connect(**parameters, autocommit=True)
+        # A note must outlive its worker. It need not outlive the database: only attempts since its start count.
+        _note.execute("SET synchronous_commit = off")
     return _note
