@@ -17,7 +17,7 @@ REASONS = 20
 class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     """How far each import is and how it ended."""
 
-    list_display = ("short_job", "customer", "kind", "status", "progress", "records", "outcomes", "pace", "created_at")
+    list_display = ("short_job", "customer", "how_it_stands", "progress", "outcomes", "pace", "created_at")
     list_select_related = ("customer", "hmac_key")
     list_filter = ("status", "kind")
     search_fields = ("uuid__exact", "request_id__exact", "customer__slug__exact")
@@ -38,9 +38,10 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def short_job(self, job: ImportJob) -> SafeString:
         return short_id(job)
 
-    @admin.display(description="records")
-    def records(self, job: ImportJob) -> str:
-        return f"{job.total:,}"
+    @admin.display(description="status")
+    def how_it_stands(self, job: ImportJob) -> str:
+        status = job.get_status_display()
+        return f"{status} (dry run)" if job.kind == ImportJob.Kind.DRY_RUN else status
 
     @admin.display(description="what became of them")
     def outcomes(self, job: ImportJob) -> str:
@@ -51,7 +52,8 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def progress(self, job: ImportJob) -> SafeString:
         done = job.processed + job.unprocessed
         percent = done * 100 // job.total if job.total else 100
-        return format_html('<progress max="{}" value="{}"></progress> {} %', job.total, done, percent)
+        bar = '<progress max="{}" value="{}"></progress> {} % of {}'
+        return format_html(bar, job.total, done, percent, f"{job.total:,}")
 
     @admin.display(description="records/s")
     def pace(self, job: ImportJob) -> str:

@@ -1,0 +1,1 @@
+"""How pages write times: as logs do, so that support can lay one beside the other."""
