@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from customers import expiry
 from customers.nonces import forget_expired
 from imports import doorbell
 from imports.claiming import unheld
@@ -48,5 +49,7 @@ def _is_left_alone(job_id: int) -> bool:
 
 
 def tidy() -> None:
-    """What has expired goes."""
-    forget_expired(timezone.now())
+    """What has expired goes; what will expire soon is said."""
+    now = timezone.now()
+    forget_expired(now)
+    expiry.warn(now)
