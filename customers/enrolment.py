@@ -22,6 +22,8 @@ from customers.scopes import ALL_SCOPES
 LIFETIME_DAYS: Final = 90
 OVERLAP_HOURS: Final = 24
 MAX_OVERLAP_HOURS: Final = 14 * 24
+# A program that rotates in a loop is stopped before it fills the table.
+MAX_LIVE_KEYS: Final = 50
 
 
 class EnrolmentError(Exception):
@@ -89,7 +91,8 @@ def issue_key(
 def rotate_key(key: HmacKey, *, overlap_hours: int = OVERLAP_HOURS, now: datetime | None = None) -> IssuedKey:
     """A new key beside this one, with its scopes and label; this one ends after the overlap, or when it would anyway.
 
-    EnrolmentError where the key is revoked or expired already, or the overlap is longer than 14 days.
+    EnrolmentError where the key is revoked or expired already, the overlap is longer than 14 days, or the customer has
+    50 live keys.
     """
     now = now or timezone.now()
     if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
@@ -99,6 +102,8 @@ def rotate_key(key: HmacKey, *, overlap_hours: int = OVERLAP_HOURS, now: datetim
         old = HmacKey.objects.select_for_update(no_key=True, of=("self",)).get(pk=key.pk)
         if old.revoked_at is not None or old.expires_at <= now:
             raise EnrolmentError("key_not_live", f"Key {old.key_id} is revoked or expired. Issue a new key instead.")
+        if HmacKey.objects.live(now).filter(customer_id=old.customer_id).count() >= MAX_LIVE_KEYS:
+            raise EnrolmentError("too_many_keys", f"There are {MAX_LIVE_KEYS} live keys; revoke some first.")
         issued = _insert_key(old.customer, old.label, old.scopes, LIFETIME_DAYS, now)
         old.expires_at = min(old.expires_at, now + timedelta(hours=overlap_hours))
         # Its own lifetime must not become empty, whatever the clock said when it was made.

@@ -118,6 +118,12 @@ CODES: Final[dict[str, Code]] = {
         "Another request with this Idempotency-Key is being worked on.",
         "Wait for its answer, or send the same again in a second.",
     ),
+    "too_many_keys": Code(
+        409,
+        "Too many keys",
+        "This customer has as many live keys as it may have.",
+        "Use one of them, or ask an administrator to revoke those that are no longer needed.",
+    ),
     "wrong_state": Code(
         409,
         "Wrong state",

@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from customers.enrolment import MAX_OVERLAP_HOURS
 from imports import checking
 from imports.api.codes import CODES
 from imports.envelope import CSV, JSON, NDJSON
@@ -153,6 +154,28 @@ class FoundRecord(serializers.Serializer[Any]):
     record = RecordIn(allow_null=True, help_text="Null for a record that was only ever refused")
     origin = Origin(allow_null=True)
     story = Chapter(many=True)
+
+
+class Rotation(serializers.Serializer[Any]):
+    overlapHours = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_OVERLAP_HOURS,
+        default=MAX_OVERLAP_HOURS,
+        help_text="How long the old key keeps working, unless it ends sooner by itself",
+    )
+
+
+class ReplacedKey(serializers.Serializer[Any]):
+    keyId = serializers.CharField()
+    expiresAt = serializers.DateTimeField()
+
+
+class RotatedKey(serializers.Serializer[Any]):
+    keyId = serializers.CharField()
+    secret = serializers.CharField(help_text="Shown this once")
+    scopes = serializers.ListField(child=serializers.CharField())
+    expiresAt = serializers.DateTimeField()
+    replaces = ReplacedKey()
 
 
 class ResultLine(serializers.Serializer[Any]):

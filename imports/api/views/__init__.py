@@ -1,5 +1,6 @@
 from imports.api.views.bulk import BulkImportView
 from imports.api.views.cancel import CancelView
+from imports.api.views.keys import KeyRotationView
 from imports.api.views.listing import ImportListView
 from imports.api.views.lookup import RecordLookupView
 from imports.api.views.results import ResultsView
@@ -11,6 +12,7 @@ __all__ = [
     "CancelView",
     "ImportListView",
     "ImportStatusView",
+    "KeyRotationView",
     "RecordLookupView",
     "ResultsView",
     "ValidateView",
