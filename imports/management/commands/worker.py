@@ -1,6 +1,7 @@
 import ctypes
 import gc
 import os
+import secrets
 import signal
 import sys
 from typing import Any
@@ -45,7 +46,9 @@ class Command(BaseCommand):
         # Loaded here once, and not in every work-horse anew.
         assert tasks.work.__module__ == doorbell.ENTRY_POINT.rpartition(".")[0]  # noqa: S101
         queue = doorbell.queue()
-        worker = ImportWorker([queue], name=name, connection=queue.connection, serializer=JSONSerializer)
+        # RQ refuses the name of a worker that was killed for as long as it may live: seven minutes without imports.
+        unique = f"{name}-{secrets.token_hex(3)}"
+        worker = ImportWorker([queue], name=unique, connection=queue.connection, serializer=JSONSerializer)
         worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
 
 
