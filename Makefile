@@ -6,7 +6,7 @@ READY := $(VENV)/installed
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help setup demo up test check bench lock clean
+.PHONY: help setup demo up test chaos check bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -20,6 +20,9 @@ up: $(READY) ## serve on http://127.0.0.1:8000 (PORT, WORKERS, DATA_DIR, DATABAS
 
 test: $(READY) ## run the tests on a PostgreSQL and a Valkey of their own (ARGS=…)
 	@$(PY) -m pytest $(ARGS)
+
+chaos: $(READY) ## kill, flush and crash a house during an import and read every record back (ARGS=…)
+	@$(PY) -m tests.chaos $(ARGS)
 
 bench: $(READY) ## measure intake and throughput beside their floors (ARGS=…)
 	@$(PY) -m bench $(ARGS)

@@ -11,6 +11,7 @@ from typing import IO, Any
 from config import processes
 from config.output import Output
 from config.processes import CannotStart, ProcessSpec
+from imports import failpoints
 
 _NAME = "up"
 _LONGEST_LINE = 64 * 1024
@@ -118,6 +119,7 @@ class Supervisor:
                 return self._fail(f"{spec.name} {how}: see its lines above. Nothing after it was started")
             if loop.time() - began >= self._backoff.healthy:
                 pause = self._backoff.first
+            failpoints.hit("restarting")
             self._output.line(_NAME, f"{spec.name} {how}; starting it again in {pause:.1f} s")
             await self._either(asyncio.sleep(pause), self._stopping.wait())
             pause = min(pause * 2, self._backoff.most)

@@ -12,6 +12,7 @@ from rq import Queue, get_current_job
 from rq.exceptions import DuplicateJobError
 from rq.serializers import JSONSerializer
 
+from imports import failpoints
 from imports.models import ImportBatch
 
 QUEUE: Final = "imports"
@@ -27,6 +28,7 @@ def ring(job_id: int) -> None:
 
     Never raises: where Valkey is away the sweeper rings again later. Ringing twice within a second is one ring.
     """
+    failpoints.hit("accepted")
     pending = ImportBatch.objects.filter(job_id=job_id, state=ImportBatch.State.PENDING)[: settings.WORKERS].count()
     second = int(time.time())
     for bell in range(pending):
@@ -73,6 +75,7 @@ def _enqueue(job_id: int, *, message_id: str | None) -> bool:
             failure_ttl=FAILED_MESSAGE_SECONDS,
             description="work",
         )
+        failpoints.hit("rung")
     except DuplicateJobError:
         logger.debug("doorbell_already_rung job=%s", job_id)
     except redis.RedisError as err:

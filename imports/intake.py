@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from audit.trail import audited, record
 from customers.keyring import Keyring, keyring
 from customers.models import Customer
-from imports import batching, doorbell
+from imports import batching, doorbell, failpoints
 from imports.copying import copy_rows
 from imports.envelope import open_envelope
 from imports.json_document import Raws
@@ -87,6 +87,7 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
             detail={"batches": job.batch_count},
         )
         transaction.on_commit(partial(doorbell.ring, job.pk), robust=True)
+        failpoints.hit("accepting")
     return job
 
 

@@ -14,6 +14,7 @@ from audit.trail import audited
 from customers.keyring import Keyring, keyring
 from imports import attempts, batching, checking, ending, publishing, storing
 from imports.claiming import claim
+from imports.failpoints import hit, watched
 from imports.failures import Failure, store_failures
 from imports.intake import payload_row
 from imports.json_document import Raws
@@ -38,10 +39,14 @@ def process_next(*, worker: str) -> bool:
             batch = claim()
             if batch is None:
                 return False
+            hit("claimed")
             attempt = attempts.begin(batch, worker=worker)
+            hit("attempt_noted")
             if attempt.start is not None:
                 publishing.publish(batch.job_id, attempt.start.job_uuid, attempt.start.revision)
             process(batch)
+            hit("counted")
+        hit("committed")
     except Exception as err:
         if batch is None or attempt is None or not connection.is_usable():
             raise
@@ -53,6 +58,7 @@ def process_next(*, worker: str) -> bool:
             _settle(err, batch)
         return True
     attempts.end(attempt, attempts.DONE)
+    hit("attempt_ended")
     return True
 
 
@@ -117,7 +123,8 @@ class SortedOut:
 def sort_out(raws: Raws, *, superseded: frozenset[int], first_index: int, keys: Keyring, seal: bool) -> SortedOut:
     """Checks, indexes, fingerprints and (with `seal`) encrypts the records of one batch. Touches no database."""
     sealer = keys.sealer("imports_record", "payload")
-    encrypt, key_of, fingerprint, read = sealer.seal, keys.index.key, keys.index.fingerprint, checking.read
+    encrypt, key_of, fingerprint = sealer.seal, keys.index.key, keys.index.fingerprint
+    read = watched("reading_record", checking.read)
     result = SortedOut(bytearray(len(raws)), [""] * len(raws), data_key_id=sealer.data_key_id)
     outcomes, types, failures = result.outcomes, result.types, result.failures
     incoming: dict[bytes, Incoming] = {}

@@ -11,6 +11,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from redis import RedisError
 
+from imports import failpoints
 from imports.valkey import client
 
 THROTTLE_SECONDS: Final = 0.25
@@ -26,6 +27,7 @@ def publish(job_id: int, job_uuid: UUID, revision: int, *, final: bool = False) 
     A ring within 250 ms of this process's last one for the job is left out, unless it is the `final` one: a feed reads
     once more 300 ms after each ring, so it sees what was left out.
     """
+    failpoints.hit("publishing")
     now = time.monotonic()
     if not final and (now < _state.silent_until or now - _state.rung_at.get(job_id, -1.0) < THROTTLE_SECONDS):
         return

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from django.db import connection
 
+from imports import failpoints
 from imports.copying import copy_rows
 from imports.models import ImportJob
 from imports.outcome import Outcome
@@ -117,9 +118,10 @@ def compare(records: Sequence[Incoming], *, customer_id: int) -> Answer:
 def _classify(records: Sequence[Incoming], statement: str, parameters: dict[str, int]) -> Answer:
     with connection.cursor() as cursor:
         cursor.execute(_CREATE)
-        copy_rows(cursor, _INCOMING, _COLUMNS, records)
+        copy_rows(cursor, _INCOMING, _COLUMNS, failpoints.each("copying", records))
         cursor.execute(_GROUP.format(statement), parameters)
         answer = cursor.fetchall()
+        failpoints.hit("upserted")
         if sum(len(indexes) for _, indexes in answer) < len(records):
             cursor.execute(_GROUP.format(_SUPERSEDED), parameters)
             answer += cursor.fetchall()

@@ -13,6 +13,7 @@ from customers.nonces import forget_expired
 from imports import doorbell
 from imports.claiming import unheld
 from imports.ending import finish_cancelled
+from imports.failpoints import hit
 from imports.models import ImportJob
 
 SWEEP_SECONDS: Final = 0.5
@@ -38,6 +39,7 @@ def sweep() -> int:
         .values_list("pk", flat=True)[:JOBS_A_SWEEP]
     ):
         if _is_left_alone(job_id):
+            hit("sweeping")
             doorbell.ring(job_id)
             rung += 1
     return rung

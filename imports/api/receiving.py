@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from imports.api.problems import Problem
+from imports.failpoints import hit
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -47,6 +48,7 @@ async def receive_body(receive: Receive, *, length: int, idle_seconds: float) ->
         more = message.get("more_body", False)
     if received < length:
         raise Problem("malformed_request", "The body is shorter than its Content-Length.")
+    hit("body_read")
     return body.getvalue(), base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
 
 

@@ -1,0 +1,160 @@
+"""A running house whose processes can be found by role and killed, with a hand outside that starts it again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.flows.house import ROOT, START_SECONDS, STOP_SECONDS, Credentials, House, _free_port, _wait_until_ready
+
+ROLES: Final = ("parent", "horse", "both", "sweeper", "web", "supervisor")
+
+
+@dataclass
+class ChaosHouse:
+    """`manage.py up` with embedded servers. It kills nothing but the processes below its own supervisor."""
+
+    data_dir: Path
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes]"
+    url: str = ""
+    killed: dict[str, int] = field(default_factory=dict)
+
+    def as_house(self) -> House:
+        return House(self.process, self.url, self.data_dir, self.log, self.environment)
+
+    def enrol(self, name: str) -> Credentials:
+        return self.as_house().enrol(name)
+
+    def database_url(self) -> str:
+        from config.embedded import addresses
+
+        return addresses(self.data_dir).database_url
+
+    def redis_url(self) -> str:
+        from config.embedded import addresses
+
+        return addresses(self.data_dir).redis_url
+
+    def processes(self, role: str) -> list[psutil.Process]:
+        """The living processes of a role: worker parents, their work-horses, or what else its command line names."""
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.process.pid).children()
+            if role == "horse":
+                return [horse for parent in _named(children, "manage.py", "worker") for horse in _children(parent)]
+            if role == "postgres":
+                return _named(children, "postgres", "-D")
+            if role == "valkey":
+                return _named(children, "valkey-server")
+            return _named(children, "manage.py", {"parent": "worker"}.get(role, role))
+        return []
+
+    def kill(self, role: str, choice: float, number: signal.Signals = signal.SIGKILL) -> bool:
+        """Kills one process of the role, chosen by `choice` in [0, 1); "both" is a worker with its work-horse."""
+        if role == "supervisor":
+            os.kill(self.process.pid, number)
+            self.process.wait()
+            self._count(role)
+            self.start_again()
+            return True
+        found = self.processes("parent" if role == "both" else role)
+        if not found:
+            return False
+        victim = found[int(choice * len(found))]
+        victims = [victim, *_children(victim)] if role == "both" else [victim]
+        for process in victims:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        self._count(role)
+        return True
+
+    def start_again(self) -> None:
+        """What the machine's init does for a supervisor that died."""
+        self.process, self.url = _start(self.environment, self.log)
+
+    def _count(self, role: str) -> None:
+        self.killed[role] = self.killed.get(role, 0) + 1
+
+
+@contextmanager
+def chaos_house(data_dir: Path, **environment: str) -> Iterator[ChaosHouse]:
+    """Ready to answer; stopped in order at the end."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "MASTER_KEYS", "DATABASE_POOL", "MASTER_KEYS_FILE")
+    }
+    settings = {
+        **inherited,
+        "DATA_DIR": str(data_dir),
+        "PORT": str(_free_port()),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'clients' / 'python' / 'src'}",
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+    }
+    log = data_dir.parent / f"{data_dir.name}.log"
+    process, url = _start(settings, log)
+    house = ChaosHouse(data_dir, settings, log, process, url)
+    try:
+        yield house
+    finally:
+        house.process.send_signal(signal.SIGINT)
+        try:
+            house.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            house.process.kill()
+            house.process.wait()
+            raise
+
+
+def _start(settings: dict[str, str], log: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    part = log.with_suffix(".start")
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        # A log of its own for each start, so that an older "ready" is not taken for this one's.
+        with part.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "up"],
+                env=settings,
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            return process, _wait_until_ready(process, part)
+        except AssertionError:
+            # What the killed supervisor left may still hold the port or the data directory for a moment.
+            if process.poll() is None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise
+            time.sleep(0.2)
+        finally:
+            with log.open("ab") as whole:
+                whole.write(part.read_bytes())
+
+
+def _named(processes: list[psutil.Process], *words: str) -> list[psutil.Process]:
+    return [process for process in processes if _is_named(process, words)]
+
+
+def _is_named(process: psutil.Process, words: tuple[str, ...]) -> bool:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        line = process.cmdline()
+        return all(any(part.endswith(word) for part in line) for word in words)
+    return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return process.children()
+    return []
