@@ -22,7 +22,7 @@ SELECTIONS: Final[tuple[Selection, ...]] = get_args(Selection)
 
 _COLUMNS: Final = ("index", "record", "type", "outcome", "code", "pointer", "message", "data")
 # A spreadsheet runs a cell that begins so as a formula (OWASP, CSV injection); an apostrophe makes it text.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _encode = msgspec.json.encode
 Line = dict[str, Any]
