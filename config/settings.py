@@ -4,6 +4,7 @@ Without DATABASE_URL (or REDIS_URL) the embedded server of DATA_DIR is used, and
 the environment are generated once into DATA_DIR/secrets, readable by their owner only.
 """
 
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]")
 TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
 PORT = env.integer("PORT", 8000, minimum=1)
 WORKERS = env.integer("WORKERS", 2, minimum=1)
+WEB = env.integer("WEB", min(2, multiprocessing.cpu_count()), minimum=1)
 
 INSTALLED_APPS = [
     "config",

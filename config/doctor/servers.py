@@ -1,6 +1,5 @@
 """PostgreSQL, Valkey and the workers: do they answer, and are there enough of them?"""
 
-import multiprocessing
 import time
 from typing import Final
 
@@ -90,8 +89,7 @@ def connections() -> Finding:
             "WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
         )
         (allowed,) = cursor.fetchone()
-    web = env.integer("WEB", min(2, multiprocessing.cpu_count()), minimum=1)
-    pool = env.integer("DATABASE_POOL_SIZE", 16)
+    web, pool = settings.WEB, env.integer("DATABASE_POOL_SIZE", 16)
     needed = web * pool + settings.WORKERS * CONNECTIONS_A_WORKER + 1 + SPARE_CONNECTIONS
     workers = f"{settings.WORKERS} workers x {CONNECTIONS_A_WORKER}"
     parts = f"{web} web x {pool} + {workers} + sweeper + {SPARE_CONNECTIONS} spare"
@@ -105,8 +103,10 @@ def connections() -> Finding:
 
 
 def workers() -> Finding:
+    """By their heartbeats: RQ's list of workers stays empty once Valkey has lost it, while they work on."""
     try:
-        count = Worker.count(queue=doorbell.queue())
+        heartbeats = doorbell.queue().connection.scan_iter(f"{Worker.redis_worker_namespace_prefix}*", count=1000)
+        count = sum(1 for _ in heartbeats)
         waiting = doorbell.waiting()
     except redis.RedisError:
         return Finding("Workers", State.WARNING, "cannot be counted while Valkey is away")
