@@ -38,8 +38,13 @@ class Caller:
     key: enrolment.IssuedKey
 
 
+def acting_as_command() -> Any:
+    """The context of an administrator's command."""
+    return acting_as(Actor("command", "tests"))
+
+
 def enrol(name: str) -> Caller:
-    with acting_as(Actor("command", "tests")):
+    with acting_as_command():
         return Caller(*enrolment.create_customer(name))
 
 

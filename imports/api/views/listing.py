@@ -35,6 +35,6 @@ class ImportListView(APIView):
 def _limit(value: str | None) -> int:
     if value is None:
         return PAGE_SIZE
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= PAGE_SIZE):
+    if not (value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= PAGE_SIZE):
         raise Problem("invalid_parameter", f"limit must be a whole number from 1 to {PAGE_SIZE}.")
     return int(value)

@@ -1,0 +1,303 @@
+"""The OpenAPI document and what the server really answers are the same."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+
+from customers import enrolment, signing
+from imports import checking, intake
+from imports.api.codes import CODES
+from imports.models import ImportJob
+from tests.imports.api.contract import Contract
+from tests.imports.api.wire import JSON, Answer, Signer, send
+from tests.imports.pipeline import (
+    METADATA,
+    Caller,
+    acting_as_command,
+    bad_record,
+    body_of,
+    enrol,
+    record,
+    work,
+)
+from tests.live import LiveServer, granian_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NDJSON = "application/vnd.bigcorp.v1+ndjson"
+CSV_TARGET = "?source=crm&version=1.0.0&timestamp=2024-03-15T00:00:00Z&type=order"
+BULK, VALIDATE, LOOKUP = "/api/v1/imports/bulk", "/api/v1/imports/validate", "/api/v1/records/lookup"
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None) -> Iterator[LiveServer]:
+    """The whole application, as callers meet it."""
+    with granian_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def document(server: LiveServer) -> dict[str, Any]:
+    answer = send(server, "GET", "/api/schema")
+    assert answer.status == 200
+    return dict(yaml.safe_load(answer.body))
+
+
+@pytest.fixture(scope="module")
+def contract(document: dict[str, Any]) -> Contract:
+    return Contract(document)
+
+
+class Program:
+    """A caller's program: each answer it gets is held against the contract."""
+
+    def __init__(self, server: LiveServer, caller: Caller, contract: Contract) -> None:
+        self.signer = Signer(server, caller.key.key_id, caller.key.secret)
+        self.contract = contract
+
+    def get(self, target: str, **headers: str) -> Answer:
+        return self.call("GET", target, b"", None, **headers)
+
+    def post(self, target: str, body: bytes = b"", content_type: str | None = None, **headers: str) -> Answer:
+        return self.call("POST", target, body, content_type, **headers)
+
+    def call(
+        self, method: str, target: str, body: bytes = b"", content_type: str | None = None, **headers: str
+    ) -> Answer:
+        spelled = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self.signer.call(method, target, body, content_type, spelled)
+        assert answer.headers["x-request-id"]
+        return self.contract.check(answer, method, target)
+
+    def push(self, sent: list[Any], **headers: str) -> str:
+        answer = self.post(BULK, body_of(sent), **headers)
+        assert answer.status == 202, answer.body
+        return str(answer.json["links"]["status"])
+
+
+@pytest.fixture
+def owner(notes_closed: None) -> Caller:
+    return enrol("Owner")
+
+
+@pytest.fixture
+def program(server: LiveServer, owner: Caller, contract: Contract) -> Program:
+    return Program(server, owner, contract)
+
+
+@pytest.fixture
+def stranger(server: LiveServer, contract: Contract) -> Program:
+    return Program(server, enrol("Stranger"), contract)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_success_was_seen(request: pytest.FixtureRequest, contract: Contract) -> Iterator[None]:
+    yield
+    ran = {item.name for item in request.session.items if item.path == request.path}
+    if {name for name in dir(request.module) if name.startswith("test_")} <= {name.partition("[")[0] for name in ran}:
+        assert contract.unseen() == set(), "no test above got these answers"
+
+
+def test_the_document_is_valid_openapi_3_1_without_a_warning(
+    document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn")
+    assert "openapi: 3.1" in capsys.readouterr().out
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_operation_names_its_refusals_and_its_signature(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"], path
+            if not path.startswith("/api/v1/auth/"):
+                assert {"401", "403", "429", "503"} <= set(operation["responses"]), path
+                assert operation["security"], path
+
+
+def test_the_document_s_pages_need_no_signature() -> None:
+    client = Client()
+    for target in ("/api/docs", "/api/docs/reference", "/api/schema", "/api/docs/errors"):
+        assert client.get(target, headers={"Accept": "*/*"}).status_code == 200
+
+
+def test_a_pushed_job_is_accepted_and_followed_to_its_end(program: Program) -> None:
+    answer = program.post(BULK, body_of([record("A"), bad_record("B")]))
+    assert answer.status == 202
+    assert answer.headers["location"] == answer.json["links"]["status"]
+    assert answer.json["progress"] == {"total": 2, "processed": 0, "failed": 0}
+    assert program.get(answer.headers["location"]).json["status"] == "pending"
+    work()
+    status = program.get(answer.headers["location"]).json
+    assert (status["status"], status["progress"]) == ("completed", {"total": 2, "processed": 2, "failed": 1})
+    assert [(error["record"], error["error"]) for error in status["errors"]] == [
+        ("B", checking.CODES["custom_field_not_a_string"])
+    ]
+
+
+def test_every_body_that_the_contract_names_is_taken(program: Program) -> None:
+    whole = body_of([record("A")])
+    lines = b'{"metadata":' + json.dumps(METADATA).encode() + b'}\n{"id":"A","type":"order","attributes":{}}\n'
+    for target, body, content_type, headers in (
+        (BULK, whole, JSON, {}),
+        (BULK, whole, f"{JSON}; charset=utf-8", {}),
+        (BULK, gzip.compress(whole), JSON, {"Content_Encoding": "gzip"}),
+        (BULK, lines, NDJSON, {}),
+        (BULK + CSV_TARGET, b"id,name\nA,Li\n", "text/csv", {}),
+    ):
+        assert program.post(target, body, content_type, **headers).status == 202
+        work()
+    assert {job.failed for job in ImportJob.objects.all()} == {0}
+
+
+def test_a_repeated_push_gives_the_same_job(program: Program) -> None:
+    first = program.push([record("A")], Idempotency_Key='"k"')
+    assert program.push([record("A")], Idempotency_Key="k") == first
+    refused = program.post(BULK, body_of([record("B")]), Idempotency_Key="k")
+    assert (refused.status, refused.code) == (422, "idempotency_key_reused")
+
+
+def test_imports_are_listed_in_pages(program: Program, stranger: Program) -> None:
+    program.push([record("A")])
+    second = program.push([record("A")])
+    page = program.get("/api/v1/imports?limit=1")
+    assert [item["links"]["status"] for item in page.json["imports"]] == [second]
+    following = program.get(f"/api/v1/imports?limit=1&after={page.json['next']}")
+    assert (len(following.json["imports"]), following.json["next"]) == (1, None)
+    assert stranger.get("/api/v1/imports").json == {"imports": [], "next": None}
+
+
+def test_a_list_s_parameters_are_checked(program: Program) -> None:
+    for query in ("limit=0", "limit=51", "limit=00500", "limit=-1", "limit=x", "limit=", "status=done", "after=x"):
+        refused = program.get(f"/api/v1/imports?{query}")
+        assert (refused.status, refused.code) == (422, "invalid_parameter"), query
+
+
+def test_an_import_can_be_stopped_once(program: Program, stranger: Program) -> None:
+    target = program.push([record("A")])
+    assert stranger.post(f"{target}/cancel").status == 404
+    answer = program.post(f"{target}/cancel")
+    assert (answer.status, answer.json["status"], answer.json["statusReason"]) == (202, "failed", "cancelled")
+    refused = program.post(f"{target}/cancel")
+    assert (refused.status, refused.code) == (409, "wrong_state")
+
+
+def test_results_are_lines_or_rows(program: Program, stranger: Program) -> None:
+    target = program.push([record("A"), bad_record("B"), b"null", record("A")])
+    assert program.get(f"{target}/results/unprocessed").code == "wrong_state"
+    work()
+    for selection, count in (("succeeded", 2), ("failed", 2), ("unprocessed", 0)):
+        lines = program.get(f"{target}/results/{selection}")
+        assert len(lines.body.splitlines()) == count
+        rows = program.get(f"{target}/results/{selection}", Accept="text/csv")
+        assert len(rows.body.splitlines()) == 1 + count
+        assert rows.headers["content-type"] == "text/csv; charset=utf-8"
+        assert stranger.get(f"{target}/results/{selection}").status == 404
+
+
+def test_a_body_is_validated_at_once_or_by_a_dry_run(program: Program) -> None:
+    verdict = program.post(VALIDATE, body_of([record("A"), bad_record("B")]))
+    assert (verdict.status, verdict.json["valid"], verdict.json["failed"]) == (200, False, 1)
+    many = b",".join([b"0"] * 20_001)
+    answer = program.post(VALIDATE, body_of([many]))
+    assert answer.status == 202
+    work()
+    status = program.get(answer.headers["location"]).json
+    assert (status["kind"], status["would"]) == ("dryRun", {"create": 0, "update": 0, "unchanged": 0})
+    assert status["errorsTruncated"]
+
+
+def test_a_record_is_found_by_its_id(program: Program, stranger: Program) -> None:
+    program.push([record("A", customFields={"tier": "gold"}), bad_record("B")])
+    work()
+    body = json.dumps({"type": "customer", "id": "A"}).encode()
+    assert program.post(LOOKUP, body).json["record"] == record("A", customFields={"tier": "gold"})
+    assert stranger.post(LOOKUP, body).status == 404
+    refused = program.post(LOOKUP, json.dumps({"type": "customer", "id": "B"}).encode()).json
+    assert (refused["record"], refused["story"][0]["outcome"]) == (None, "failed")
+
+
+def test_a_lookup_without_an_id_is_explained(program: Program) -> None:
+    refused = program.post(LOOKUP, b'{"type":"customer"}')
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/id")
+    assert program.post(LOOKUP, b"{").status == 400
+
+
+def test_a_ticket_for_the_live_socket_is_issued(program: Program, stranger: Program) -> None:
+    target = program.push([record("A")])
+    assert program.post(f"{target}/socket-ticket").status == 201
+    assert stranger.post(f"{target}/socket-ticket").status == 404
+
+
+def test_a_signature_is_explained_good_or_bad(program: Program) -> None:
+    assert program.post("/api/v1/auth/verify", b"{}").json["valid"]
+    bad = program.signer.call("POST", "/api/v1/auth/verify", b"{}", body_sha256="A" * 43)
+    assert program.contract.check(bad, "POST", "/api/v1/auth/verify").json["valid"] is False
+
+
+def test_a_key_is_rotated(program: Program) -> None:
+    assert program.post("/api/v1/keys/rotate").status == 201
+    assert program.post("/api/v1/keys/rotate", b'{"overlapHours":-1}').status == 422
+
+
+@pytest.mark.parametrize("target", [BULK, VALIDATE])
+def test_a_body_that_cannot_be_taken_is_a_problem(program: Program, target: str) -> None:
+    for body, content_type, status, code in (
+        (b"{", JSON, 400, "malformed_json"),
+        (b"\xff", "text/csv", 400, "malformed_body"),
+        (b"{}", JSON, 422, "invalid_envelope"),
+        (b"{}", "application/json", 415, "unsupported_media_type"),
+        (b"{}", f"{JSON}; charset=utf-7", 415, "unsupported_media_type"),
+    ):
+        refused = program.post(target + CSV_TARGET, body, content_type)
+        assert (refused.status, refused.code) == (status, code)
+        assert refused.headers["content-type"] == "application/problem+json"
+
+
+def test_a_sixth_running_import_is_told_when_to_come_again(program: Program) -> None:
+    for number in range(5):
+        program.push([record(f"A-{number}")])
+    refused = program.post(BULK, body_of([record("A")]))
+    assert (refused.status, refused.code) == (429, "too_many_running_imports")
+    assert refused.headers["retry-after"] == str(intake.RETRY_AFTER_SECONDS)
+
+
+def test_a_key_without_the_scope_is_refused(server: LiveServer, owner: Caller, contract: Contract) -> None:
+    with acting_as_command():
+        reader = Caller(owner.customer, enrolment.issue_key(owner.customer, scopes=["imports:read"]))
+    program = Program(server, reader, contract)
+    assert program.get("/api/v1/imports").status == 200
+    assert program.post(BULK, body_of([record("A")])).code == "scope_missing"
+    assert program.post(LOOKUP, b'{"type":"order","id":"A"}').code == "scope_missing"
+
+
+def test_a_wrong_signature_is_refused_everywhere(program: Program, document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        if path.startswith("/api/v1/auth/"):
+            continue
+        for method in operations:
+            target = path.replace("{job_id}", "00000000-0000-4000-8000-000000000000").replace("{selection}", "failed")
+            answer = program.signer.call(method.upper(), target, body_sha256=signing.body_digest(b"another"))
+            program.contract.check(answer, method.upper(), target)
+            assert (answer.status, answer.json["step"]) == (401, "digest")
+
+
+def test_nobody_s_job_is_not_found(program: Program) -> None:
+    nobody = "/api/v1/imports/00000000-0000-4000-8000-000000000000"
+    for method, target in (
+        ("GET", nobody),
+        ("POST", f"{nobody}/cancel"),
+        ("GET", f"{nobody}/results/failed"),
+        ("POST", f"{nobody}/socket-ticket"),
+    ):
+        assert program.call(method, target).code == "not_found"
+
+
+def test_every_code_of_a_refusal_is_in_the_table(document: dict[str, Any]) -> None:
+    assert set(document["components"]["schemas"]["CodeEnum"]["enum"]) == set(CODES)
