@@ -93,6 +93,9 @@ def _generated(data_dir: Path, name: str, value: str) -> str:
     folder = data_dir / "secrets"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / name
+    if path.exists():
+        # Nothing is written that need not be: every command reads the settings, on a full disk too.
+        return path.read_text().strip()
     try:
         # Exclusive creation: of two processes that start together one writes, and both read the same value.
         temporary = folder / f".{name}.{os.getpid()}"
