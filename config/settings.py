@@ -60,6 +60,9 @@ TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
 PORT = env.integer("PORT", 8000, minimum=1)
 WORKERS = env.integer("WORKERS", 2, minimum=1)
 WEB = env.integer("WEB", min(2, multiprocessing.cpu_count()), minimum=1)
+# What one batch may take; a worker beyond it counts as killed.
+WORKER_MEMORY_MB = env.integer("WORKER_MEMORY_MB", 1024, minimum=256)
+WORKER_BATCH_SECONDS = env.integer("WORKER_BATCH_SECONDS", 120, minimum=1)
 
 INSTALLED_APPS = [
     "config",

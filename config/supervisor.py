@@ -22,8 +22,8 @@ class Backoff:
     """Seconds before a dead child is started again: doubled up to `most`, and `first` again after `healthy`."""
 
     first: float = 0.2
-    most: float = 10.0
-    healthy: float = 30.0
+    most: float = 2.0
+    healthy: float = 10.0
 
 
 @dataclass(eq=False)

@@ -1,6 +1,8 @@
 """Notes that outlive the worker: on a second connection, committed at once, beside the batch's transaction."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,8 +13,17 @@ from imports.models import BatchAttempt, ImportBatch
 
 DONE: Final = "done"
 AGAIN: Final = "again"
+STOPPED: Final = "stopped"
+LOST: Final = "database lost"
+
+_END: Final = 'UPDATE imports_batchattempt SET ended_at = now(), "end" = %s WHERE id = %s'
+_KILLS: Final = """
+    SELECT count(*) FROM imports_batchattempt
+    WHERE batch_id = %s AND ended_at IS NULL AND started_at > pg_postmaster_start_time()
+"""
 
 _note: "psycopg.Connection[Any] | None" = None
+_current: "Attempt | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class Attempt:
 
 def begin(batch: ImportBatch, *, worker: str) -> Attempt:
     """Notes that work on the batch begins and, for the first batch, that its job is being processed."""
+    global _current
     notes = _connection()
     row = notes.execute(
         """
@@ -47,20 +59,46 @@ def begin(batch: ImportBatch, *, worker: str) -> Attempt:
     ).fetchone()
     assert row is not None  # noqa: S101 - the inserted row is there
     number, job_uuid, revision = row
-    return Attempt(number, Start(job_uuid, revision) if job_uuid is not None else None)
+    _current = Attempt(number, Start(job_uuid, revision) if job_uuid is not None else None)
+    return _current
 
 
 def end(attempt: Attempt, how: str) -> None:
     """Notes how it ended; an attempt that was killed never comes here."""
-    _connection().execute(
-        'UPDATE imports_batchattempt SET ended_at = now(), "end" = %s WHERE id = %s', [how[:20], attempt.id]
-    )
+    global _current
+    _current = None
+    _connection().execute(_END, [how[:20], attempt.id])
+
+
+def end_lost(attempt: Attempt) -> None:
+    """After the batch's connection was lost. Where the database itself is away, the time of its next start tells."""
+    with suppress(psycopg.Error):
+        end(attempt, LOST)
+
+
+def note_stopping() -> None:
+    """The work-horse was told to stop: what it has under way is no kill, even if it is ended before it is done.
+
+    For a signal handler, which may have come in the middle of another note: on a connection and a thread of its own.
+    """
+    if _current is not None:
+        Thread(target=_note_stopped, args=(_current, _parameters()), daemon=True).start()
+
+
+def killed_before(batch: ImportBatch) -> int:
+    """How often a process died over this batch. With the batch's row locked nobody is at work on it now.
+
+    What was under way when the database itself went down is no kill.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_KILLS, [batch.pk])
+        return int(cursor.fetchone()[0])
 
 
 def failed_before(batch: ImportBatch) -> int:
     """How often work on this batch ended in an error of its own."""
     ended = BatchAttempt.objects.filter(batch_id=batch.pk, ended_at__isnull=False)
-    return ended.exclude(end__in=(DONE, AGAIN)).count()
+    return ended.exclude(end__in=(DONE, AGAIN, STOPPED, LOST)).count()
 
 
 def _connection() -> "psycopg.Connection[Any]":
@@ -71,10 +109,19 @@ def _connection() -> "psycopg.Connection[Any]":
         _note.close()
         _note = None
     if _note is None:
-        parameters = connection.get_connection_params()
-        for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool"):
-            parameters.pop(django_only, None)
-        _note = psycopg.connect(**parameters, autocommit=True)
+        _note = psycopg.connect(**_parameters(), autocommit=True)
         # A note must outlive its worker. It need not outlive the database: only attempts since its start count.
         _note.execute("SET synchronous_commit = off")
     return _note
+
+
+def _parameters() -> dict[str, Any]:
+    parameters: dict[str, Any] = connection.get_connection_params()
+    for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool"):
+        parameters.pop(django_only, None)
+    return parameters
+
+
+def _note_stopped(attempt: Attempt, parameters: dict[str, Any]) -> None:
+    with suppress(psycopg.Error), psycopg.connect(**parameters, autocommit=True) as session:
+        session.execute(f"{_END} AND ended_at IS NULL", [STOPPED, attempt.id])

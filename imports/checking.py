@@ -45,6 +45,8 @@ CODES: Final[dict[str, str]] = {
     "nul_character": "The NUL character cannot be stored.",
     "lone_surrogate": "Half of a surrogate pair is not a character.",
     "number_too_long": "A whole number may have at most 4300 digits.",
+    "kills_worker": "Three processes ended over this record alone: by a crash, or by their limit of memory or time.",
+    "internal_error": "Storing this record failed three times through a fault of this server. Ask its operator.",
 }
 """Every code a record can fail with at this stage, and the message shown for it."""
 

@@ -2,15 +2,16 @@
 
     FAILPOINT=name[=action][:count][@match]
 
-`action` is exit (status 137 and no goodbye, the default), stop (SIGSTOP for a few seconds) or error
-(a lost database). It strikes `count` times (1), counted over all processes of one DATA_DIR, so that a restarted one
-does not fail again; `match` is a text that the subject of the place must hold.
+`action` is exit (status 137 and no goodbye, the default), stop (SIGSTOP for a few seconds), error (a lost database),
+memory (more than any limit) or hang (for ever). It strikes `count` times (1), counted over all processes of one
+DATA_DIR, so that a restarted one does not fail again; `match` is a text that the subject of the place must hold.
 """
 
 import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,12 @@ POINTS: Final = (
 STOP_SECONDS: Final = 3.0
 STATUS: Final = 137
 
-_FORM: Final = re.compile(r"(?P<name>[a-z_]+)(=(?P<action>exit|stop|error))?(:(?P<count>\d+))?(@(?P<match>.+))?")
+_BEYOND_LIMITS: Final = 1 << 36
+_FOR_EVER: Final = 1e6
+
+_FORM: Final = re.compile(
+    r"(?P<name>[a-z_]+)(=(?P<action>exit|stop|error|memory|hang))?(:(?P<count>\d+))?(@(?P<match>.+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,12 @@ class _Failpoint:
                 os._exit(STATUS)
             if self.action == "error":
                 raise OperationalError(f"failpoint {self.name}")
-            _stop_for(STOP_SECONDS)
+            if self.action == "memory":
+                bytearray(_BEYOND_LIMITS)
+            elif self.action == "hang":
+                time.sleep(_FOR_EVER)
+            else:
+                _stop_for(STOP_SECONDS)
 
     def _is_due(self) -> bool:
         folder = Path(os.environ.get("DATA_DIR", ".data"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from psycopg import errors
 
@@ -14,15 +14,18 @@ from audit.trail import audited
 from customers.keyring import Keyring, keyring
 from imports import attempts, batching, checking, ending, publishing, storing
 from imports.claiming import claim
+from imports.confinement import begin_batch, is_asked_to_stop
 from imports.failpoints import hit, watched
 from imports.failures import Failure, store_failures
 from imports.intake import payload_row
+from imports.isolating import CannotSplit, split
 from imports.json_document import Raws
 from imports.models import ImportBatch, ImportJob
 from imports.outcome import Outcome
 from imports.storing import Incoming
 
 MAX_ERRORS: Final = 3
+MAX_KILLS: Final = 3
 
 # Two transactions met crosswise: nobody's fault and no failed attempt.
 _AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure)
@@ -31,7 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 def process_next(*, worker: str) -> bool:
-    """Works on one free batch; False where there is none. Raises only what ends the worker (a lost database)."""
+    """Works on one free batch; False where there is none, or this process is to stop.
+
+    Raises only what ends the worker (a lost database).
+    """
+    if is_asked_to_stop():
+        return False
     batch: ImportBatch | None = None
     attempt: attempts.Attempt | None = None
     try:
@@ -39,7 +47,11 @@ def process_next(*, worker: str) -> bool:
             batch = claim()
             if batch is None:
                 return False
+            begin_batch()
             hit("claimed")
+            if attempts.killed_before(batch) >= MAX_KILLS:
+                _take_apart(batch, code="kills_worker")
+                return True
             attempt = attempts.begin(batch, worker=worker)
             hit("attempt_noted")
             if attempt.start is not None:
@@ -47,7 +59,15 @@ def process_next(*, worker: str) -> bool:
             process(batch)
             hit("counted")
         hit("committed")
+    except MemoryError:
+        # Over its limit: the work-horse ends, and its attempt never does, as if it had been killed.
+        raise
+    except CannotSplit as err:
+        _give_up(batch, err)
+        return True
     except Exception as err:
+        if attempt is not None and not connection.is_usable():
+            attempts.end_lost(attempt)
         if batch is None or attempt is None or not connection.is_usable():
             raise
         is_to_run_again = isinstance(err.__cause__, _AGAIN)
@@ -184,7 +204,41 @@ def _count(job: ImportJob, outcomes: Counter[int]) -> None:
 
 
 def _settle(err: Exception, batch: ImportBatch) -> None:
-    """After an error rolled the batch back: it is free again, or its job is given up."""
+    """After an error rolled the batch back: it is free again, or it is taken apart, or its job is given up."""
     logger.error("batch_failed batch=%s job=%s", batch.pk, batch.job_id, exc_info=err)
-    if attempts.failed_before(batch) >= MAX_ERRORS:
-        ending.give_up(batch.job_id, reason="internal_error")
+    if attempts.failed_before(batch) < MAX_ERRORS:
+        return
+    try:
+        with audited():
+            free = ImportBatch.objects.select_for_update(skip_locked=True, no_key=True)
+            pending = free.filter(pk=batch.pk, state=ImportBatch.State.PENDING).first()
+            if pending is not None:
+                _take_apart(pending, code="internal_error")
+    except (CannotSplit, DatabaseError) as fault:
+        if not connection.is_usable():
+            raise
+        _give_up(batch, fault)
+
+
+def _take_apart(batch: ImportBatch, *, code: str) -> None:
+    """With the batch's row locked: it is in pieces, or its only record has failed with this code."""
+    raw = split(batch)
+    if raw is None:
+        logger.warning("batch_split batch=%s job=%s cause=%s", batch.pk, batch.job_id, code)
+        return
+    job, now = ImportJob.objects.get(pk=batch.job_id), timezone.now()
+    failure = Failure(batch.first_index, raw, [checking.Problem(code, "")])
+    store_failures([failure], job=job, batch=batch, keys=keyring(batch.customer_id), now=now)
+    batch.state = ImportBatch.State.DONE
+    batch.outcomes = bytes([Outcome.FAILED.byte])
+    batch.by_type = {checking.identity(raw)[1] or "unknown": {"processed": 1, "failed": 1}}
+    batch.ended_at = now
+    batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
+    logger.error("record_set_apart job=%s index=%s cause=%s", batch.job_id, batch.first_index, code)
+    _count(job, Counter(batch.outcomes))
+
+
+def _give_up(batch: ImportBatch | None, fault: Exception) -> None:
+    assert batch is not None  # noqa: S101 - only a claimed batch is taken apart
+    logger.error("job_given_up batch=%s job=%s", batch.pk, batch.job_id, exc_info=fault)
+    ending.give_up(batch.job_id, reason="internal_error")

@@ -40,7 +40,7 @@ def batches_of(job: ImportJob, selection: Selection) -> list[int]:
         raise Refusal("results_expired", "The results of this import have been removed; its counts remain.")
     if selection == "unprocessed" and not job.is_finished:
         raise Refusal("wrong_state", "What is unprocessed is known when the import has ended.")
-    return list(batches.order_by("sequence").values_list("pk", flat=True))
+    return list(batches.order_by("first_index", "sequence").values_list("pk", flat=True))
 
 
 def lines(job: ImportJob, batch_id: int, selection: Selection) -> Iterator[Line]:

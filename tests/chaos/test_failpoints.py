@@ -34,7 +34,7 @@ pytestmark = [
 OF_WEB = ("body_read", "accepting", "accepted", "rung")
 OF_SWEEPER = ("sweeping",)
 OF_SUPERVISOR = ("restarting",)
-OF_POISON = ("reading_record", "splitting")
+OF_POISON = ("reading_record", "splitting")  # in test_poison.py
 OF_WORKER = tuple(name for name in failpoints.POINTS if name not in (*OF_WEB, *OF_SWEEPER, *OF_SUPERVISOR, *OF_POISON))
 COUNT = 45
 
@@ -55,6 +55,10 @@ class Keeper:
     def look(self) -> None:
         if self._child.poll() is not None:
             self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):

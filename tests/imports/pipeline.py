@@ -108,8 +108,8 @@ def run(caller: Caller, sent: Sequence[Any] | bytes, **others: Any) -> ImportJob
 def account_of(job: ImportJob) -> ImportJob:
     """Law 3: every record received is counted once, and every place that counts says the same. The job as it stands."""
     job = ImportJob.objects.get(pk=job.pk)
-    batches = list(ImportBatch.objects.filter(job=job).order_by("sequence"))
-    assert [batch.sequence for batch in batches] == list(range(job.batch_count))
+    batches = list(ImportBatch.objects.filter(job=job).order_by("first_index"))
+    assert len(batches) == job.batch_count
     assert [batch.first_index for batch in batches] == [
         sum(batch.record_count for batch in batches[:sequence]) for sequence in range(len(batches))
     ]
@@ -155,7 +155,7 @@ def end_of(batch: ImportBatch) -> int:
 def outcomes_of(job: ImportJob) -> list[str | None]:
     """What became of each record by its index: an outcome's label, unprocessed, or None where nothing yet."""
     labels: list[str | None] = []
-    for batch in ImportBatch.objects.filter(job=job).order_by("sequence"):
+    for batch in ImportBatch.objects.filter(job=job).order_by("first_index"):
         if batch.state == ImportBatch.State.DONE:
             labels += [BY_BYTE[byte].label for byte in bytes(batch.outcomes or b"")]
         else:

@@ -219,17 +219,17 @@ def test_an_error_leaves_nothing_behind_and_is_tried_again(owner: Caller, caplog
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_job_that_fails_three_times_is_given_up(owner: Caller, stranger: Caller) -> None:
+def test_a_fault_of_the_server_fails_each_record_and_not_the_job(owner: Caller, stranger: Caller) -> None:
     job = push(owner, records(25))
     other = push(stranger, records(5))
     work(batches=2)  # one batch of each
     with before_insert("imports_record", FAULT):
-        assert work() == 3
-    given_up = account_of(job)
-    assert (given_up.status, given_up.status_reason) == ("failed", "internal_error")
-    assert (given_up.created, given_up.unprocessed) == (10, 15)
+        assert work() == 3 * (2 + 15)
+    ended = account_of(job)
+    assert (ended.status, ended.created, ended.failed) == ("completed", 10, 15)
+    assert set(FailedRecord.objects.values_list("code", "category")) == {("internal_error", "permanent")}
     assert account_of(other).status == "completed"
-    assert AuditEvent.objects.filter(action="import.failed", target=f"import:{job.uuid}").count() == 1
+    assert AuditEvent.objects.filter(action="import.completed", target=f"import:{job.uuid}").count() == 1
     assert run(owner, records(25)).created == 15
 
 

@@ -1,20 +1,28 @@
 import ctypes
 import gc
+import logging
 import os
 import secrets
 import signal
 import sys
+import time
+from contextlib import suppress
 from typing import Any
 
+import redis
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 from rq import Worker
 from rq.serializers import JSONSerializer
+from rq.timeouts import BaseDeathPenalty
 
 from audit.context import Actor, acting_as
-from imports import doorbell, tasks
+from imports import confinement, doorbell, tasks
 
 PR_SET_PDEATHSIG = 1
+
+logger = logging.getLogger(__name__)
 
 
 class ImportWorker(Worker):
@@ -28,11 +36,31 @@ class ImportWorker(Worker):
         _die_with_parent(parent=os.getppid())
         # It lives for about a second; looking for cycles meanwhile took 6 % of its time and freed nothing worth it.
         gc.disable()
+        self.death_penalty_class = _NoPenalty
         super().main_work_horse(job, queue)
+
+    def setup_work_horse_signals(self) -> None:
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
+        confinement.confine(memory_mb=settings.WORKER_MEMORY_MB, batch_seconds=settings.WORKER_BATCH_SECONDS)
+
+    def handle_warm_shutdown_request(self) -> None:
+        if self.horse_pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
 
     def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
         with acting_as(Actor("system", self.name)):
             return bool(super().perform_job(job, queue, execution))
+
+
+class _NoPenalty(BaseDeathPenalty):
+    """A work-horse's time is the kernel's to take (imports/confinement.py): RQ's exception waits for Python to run."""
+
+    def setup_death_penalty(self) -> None:
+        return
+
+    def cancel_death_penalty(self) -> None:
+        return
 
 
 class Command(BaseCommand):
@@ -46,10 +74,26 @@ class Command(BaseCommand):
         # Loaded here once, and not in every work-horse anew.
         assert tasks.work.__module__ == doorbell.ENTRY_POINT.rpartition(".")[0]  # noqa: S101
         queue = doorbell.queue()
+        _wait_for(queue.connection)
         # RQ refuses the name of a worker that was killed for as long as it may live: seven minutes without imports.
         unique = f"{name}-{secrets.token_hex(3)}"
         worker = ImportWorker([queue], name=unique, connection=queue.connection, serializer=JSONSerializer)
         worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
+
+
+def _wait_for(valkey: "redis.Redis") -> None:
+    """RQ's worker ends where Valkey is away; waiting here it is at work again as soon as Valkey is back."""
+    is_told = False
+    while True:
+        try:
+            valkey.ping()
+        except redis.RedisError as err:
+            if not is_told:
+                logger.warning("worker_waits_for_valkey cause=%s", type(err).__name__)
+            is_told = True
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _die_with_parent(*, parent: int) -> None:
