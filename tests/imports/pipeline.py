@@ -241,7 +241,10 @@ class Stuck:
     def wait(self) -> None:
         """Returns when the insert has come to its trigger."""
         deadline = time.monotonic() + 30
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+        waiting = """
+            SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+            WHERE datname = current_database() AND locktype = 'advisory' AND objid = %s AND NOT granted
+        """
         while self.session.execute(waiting, [_STUCK]).fetchone() == (0,):
             assert time.monotonic() < deadline, "nobody came to the trigger"
 
