@@ -42,8 +42,12 @@ class ActingStaffMiddleware:
         is_call = REQUEST_ID_KEY in getattr(request, "scope", {})  # the gate has set its context
         if is_call or not request.user.is_authenticated:
             return self._get_response(request)
-        forwarded_for = header_values(getattr(request, "scope", {"headers": []}), b"x-forwarded-for")
-        address = client_address(request.META.get("REMOTE_ADDR"), forwarded_for, settings.TRUSTED_PROXIES)
         actor = Actor("staff", request.user.get_username())
-        with acting_as(actor, source_ip=address, request_id=request_id(request)):
+        with acting_as(actor, source_ip=address_of(request), request_id=request_id(request)):
             return self._get_response(request)
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Where a page is asked for from, as far as TRUSTED_PROXIES lets it be known."""
+    forwarded_for = header_values(getattr(request, "scope", {"headers": []}), b"x-forwarded-for")
+    return client_address(request.META.get("REMOTE_ADDR"), forwarded_for, settings.TRUSTED_PROXIES)
