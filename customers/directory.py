@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,6 +21,7 @@ from customers import signing
 from customers.cipher import DecryptionError, Opener, Sealer
 from customers.keyring import NoKeyError
 from customers.models import HmacKey
+from customers.quotas import Quota, QuotaName, quotas_of
 from customers.signing import Token
 from customers.xaes import XaesKey
 
@@ -50,6 +52,7 @@ class KeyEntry:
     customer_uuid: UUID
     is_customer_active: bool
     scopes: frozenset[str]
+    quotas: Mapping[QuotaName, Quota]
     networks: tuple[str, ...]
     not_before: datetime
     expires_at: datetime
@@ -132,6 +135,7 @@ def _load(key_id: str) -> KeyEntry | None:
         customer_uuid=key.customer.uuid,
         is_customer_active=key.customer.is_active,
         scopes=frozenset(key.scopes),
+        quotas=quotas_of(key.customer),
         networks=tuple(key.customer.allowed_networks),
         not_before=key.not_before,
         expires_at=key.expires_at,

@@ -9,8 +9,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from audit.trail import audited, record
@@ -25,6 +27,8 @@ from imports.refusal import Refusal
 
 IDEMPOTENCY_HOURS: Final = 24
 RETRY_AFTER_SECONDS: Final = 5
+# How long an import waits while another process takes in the one with the same Idempotency-Key.
+TURN_SECONDS: Final = 5.0
 
 _BATCH_COLUMNS: Final = {
     "job_id": "int8",
@@ -67,14 +71,14 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
 
     The customer's row is locked last and shortly: the body is read, split and encrypted before.
     """
-    repeated = repeated_job(submission, kind=kind)
+    repeated = _repeated_job(submission, kind)
     if repeated is not None:
         return repeated
     prepared = _prepare(submission, kind)
     with audited():
         if submission.idempotency_key:
             _take_turn(submission, kind)
-            repeated = repeated_job(submission, kind=kind)
+            repeated = _repeated_job(submission, kind)
             if repeated is not None:
                 return repeated
         _refuse_beyond_limit(submission.customer_id, kind)
@@ -91,16 +95,32 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
     return job
 
 
-def repeated_job(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> ImportJob | None:
+def foresee(*, customer_id: int, idempotency_key: str, body_digest: bytes) -> ImportJob | None:
+    """What is known of an import before its body comes: the job that it made already, else None.
+
+    Raises Refusal where the body could change nothing. The limit of running imports is decided under the customer's
+    lock in accept(); here it is a cheap look that spares the upload.
+    """
+    repeated = repeated_job(customer_id, idempotency_key, body_digest)
+    if repeated is None:
+        running = ImportJob.objects.filter(customer_id=customer_id).running().count()
+        if running:
+            _refuse_at(running, Customer.objects.get(pk=customer_id))
+    return repeated
+
+
+def repeated_job(
+    customer_id: int, idempotency_key: str, body_digest: bytes, *, kind: str = ImportJob.Kind.IMPORT
+) -> ImportJob | None:
     """The job of this kind that this key made within 24 hours. Raises Refusal where its body was another."""
-    if not submission.idempotency_key:
+    if not idempotency_key:
         return None
     job = ImportJob.objects.filter(
-        customer_id=submission.customer_id,
-        idempotency_digest=_idempotency_digest(submission, kind),
+        customer_id=customer_id,
+        idempotency_digest=_idempotency_digest(idempotency_key, kind),
         created_at__gt=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
     ).first()
-    if job is not None and bytes(job.body_digest) != submission.body_digest:
+    if job is not None and bytes(job.body_digest) != body_digest:
         raise Refusal(
             "idempotency_key_reused",
             "This Idempotency-Key came with another body before; use a new key for a new body.",
@@ -108,36 +128,55 @@ def repeated_job(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -
     return job
 
 
-def _idempotency_digest(submission: Submission, kind: str) -> bytes:
+def _repeated_job(submission: Submission, kind: str) -> ImportJob | None:
+    return repeated_job(submission.customer_id, submission.idempotency_key, submission.body_digest, kind=kind)
+
+
+def _idempotency_digest(idempotency_key: str, kind: str) -> bytes:
     """A key belongs to one kind: whoever dry-runs a file and pushes it under the same key gets two jobs."""
-    return hashlib.sha256(f"{kind} {submission.idempotency_key}".encode()).digest()
+    return hashlib.sha256(f"{kind} {idempotency_key}".encode()).digest()
 
 
 def _take_turn(submission: Submission, kind: str) -> None:
     """An advisory lock for as long as the transaction: a crash leaves nothing behind."""
-    digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + _idempotency_digest(submission, kind)).digest()
+    idempotency_digest = _idempotency_digest(submission.idempotency_key, kind)
+    digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + idempotency_digest).digest()
     (number,) = struct.unpack_from(">q", digest)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
         (taken,) = cursor.fetchone()
-    if not taken:
+        if not taken:
+            _wait_for_turn(cursor, number)
+    ImportJob.objects.filter(
+        customer_id=submission.customer_id,
+        idempotency_digest=idempotency_digest,
+        created_at__lte=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
+    ).update(idempotency_digest=None)
+
+
+def _wait_for_turn(cursor: CursorWrapper, number: int) -> None:
+    try:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(TURN_SECONDS * 1000)}ms"])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as err:
+        if not isinstance(err.__cause__, LockNotAvailable):
+            raise
         raise Refusal(
             "idempotency_in_flight",
             "The first request with this Idempotency-Key is still being accepted; ask again in a moment.",
             retry_after=1,
-        )
-    ImportJob.objects.filter(
-        customer_id=submission.customer_id,
-        idempotency_digest=_idempotency_digest(submission, kind),
-        created_at__lte=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
-    ).update(idempotency_digest=None)
+        ) from None
 
 
 def _refuse_beyond_limit(customer_id: int, kind: str) -> None:
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
     if kind != ImportJob.Kind.IMPORT:
         return
-    running = ImportJob.objects.filter(customer_id=customer_id).running().count()
+    _refuse_at(ImportJob.objects.filter(customer_id=customer_id).running().count(), customer)
+
+
+def _refuse_at(running: int, customer: Customer) -> None:
     if running >= customer.max_concurrent_imports:
         raise Refusal(
             "too_many_running_imports",
@@ -153,6 +192,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
     customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
     job_uuid = uuid.uuid4()
     rows = _batch_rows(envelope.records, keys, job_uuid, submission.customer_id)
+    key = submission.idempotency_key
     job = ImportJob(
         uuid=job_uuid,
         customer_id=submission.customer_id,
@@ -162,7 +202,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
         hmac_key_id=submission.hmac_key_id,
         request_id=submission.request_id,
         source_ip=submission.source_ip,
-        idempotency_digest=_idempotency_digest(submission, kind) if submission.idempotency_key else None,
+        idempotency_digest=_idempotency_digest(key, kind) if key else None,
         body_digest=submission.body_digest,
         total=len(envelope.records),
         batch_count=len(rows),

@@ -13,9 +13,14 @@ from django.utils import timezone
 from customers import directory, nonces
 from customers.networks import client_address, is_allowed
 from customers.signing import MalformedToken, Token, is_timely, parse_authorization, string_to_sign
+from imports import intake
+from imports.api import throttling
+from imports.api.call import digest_bytes
 from imports.api.head import Head
+from imports.api.idempotency import idempotency_key as parse_idempotency_key
 from imports.api.media import intake_of, media_type_of
 from imports.api.problems import Problem
+from imports.models import ImportJob
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +31,9 @@ class Admission:
 
     key: directory.KeyEntry
     media_type: str
+    idempotency_key: str
+    makes_import: bool
+    quota_headers: dict[str, str]
 
 
 def source_address(client: Any, head: Head) -> str:
@@ -51,14 +59,33 @@ def check_clock(token: Token, now: float) -> None:
 
 
 def admit(head: Head, token: Token, source_ip: str) -> Admission:
-    """Key and mac together, network, size and media type, then the nonce, which a refusal before it does not use up."""
-    key = check_key(head, token, source_ip)
-    intake = intake_of(head)
-    media_type = media_type_of(head, intake)
-    if not nonces.remember(key.key_id, token.nonce, intake.writes):
+    """Key and mac together, network, size and media type, then the nonce, which a refusal before it does not use up,
+    then the quota.
+    """
+    throttling.refuse_offender(source_ip)
+    try:
+        key = check_key(head, token, source_ip)
+    except Problem as problem:
+        if problem.step:
+            throttling.count_failed_signature(source_ip)
+        raise
+    taken = intake_of(head)
+    media_type = media_type_of(head, taken)
+    idempotency_key = parse_idempotency_key(head.idempotency_key) if taken.writes else ""
+    if not nonces.remember(key.key_id, token.nonce, taken.writes):
         raise Problem("signature_replay")
+    quota_headers = throttling.count_call(key.quotas[taken.quota])
     directory.touch(key.key_pk, source_ip or None, timezone.now())
-    return Admission(key, media_type)
+    return Admission(key, media_type, idempotency_key, taken.makes_import, quota_headers)
+
+
+def foresee(admission: Admission, token: Token) -> ImportJob | None:
+    """The job that this very import made before, so that its body need not come. Raises Refusal."""
+    return intake.foresee(
+        customer_id=admission.key.customer_id,
+        idempotency_key=admission.idempotency_key,
+        body_digest=digest_bytes(token.body_sha256),
+    )
 
 
 def check_key(head: Head, token: Token, source_ip: str) -> directory.KeyEntry:

@@ -1,9 +1,13 @@
 """What the gate hands to the views: one call whose signature, network and body are all checked."""
 
+import base64
 import re
 import secrets
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from imports.models import ImportJob
 
 SCOPE_KEY: Final = "longshore"
 REQUEST_ID_KEY: Final = "longshore.request_id"
@@ -15,6 +19,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 class SignedCall:
     """One authenticated call. `body` is unpacked; `body_sha256` (base64url) and `size_on_wire` are those of the wire.
 
+    `repeated` is the job that the same call made before: then nobody read the body, and `body` is empty.
     `source_ip` is the caller's address as far as a trusted proxy may be believed, "" where the peer has none.
     """
 
@@ -28,6 +33,13 @@ class SignedCall:
     size_on_wire: int
     request_id: str
     source_ip: str
+    idempotency_key: str = field(default="", repr=False)
+    repeated: "ImportJob | None" = None
+
+    @property
+    def body_digest(self) -> bytes:
+        """SHA-256 of the body on the wire."""
+        return digest_bytes(self.body_sha256)
 
     def release(self) -> None:
         """Drops the body once the call is answered. A DRF request is a reference cycle, which would keep it until the
@@ -51,6 +63,11 @@ def request_id(request: Any) -> str:
     if isinstance(scope, dict) and REQUEST_ID_KEY in scope:
         return str(scope[REQUEST_ID_KEY])
     return str(request.META.get(REQUEST_ID_KEY, ""))
+
+
+def digest_bytes(body_sha256: str) -> bytes:
+    """The digest in a signature as bytes."""
+    return base64.urlsafe_b64decode(body_sha256 + "=")
 
 
 def choose_request_id(given: str | None) -> str:

@@ -8,18 +8,20 @@ to a file. Every answer carries X-Request-ID; the server adds Date.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from django.db import connections
 
 from audit.context import Actor, acting_as
-from imports.api import admission
-from imports.api.call import REQUEST_ID_KEY, SCOPE_KEY, SignedCall, choose_request_id
+from customers.signing import Token
+from imports.api import admission, throttling
+from imports.api.call import REQUEST_ID_KEY, SCOPE_KEY, SignedCall
 from imports.api.head import Head, header_values, read_head
+from imports.api.idempotency import Turns
 from imports.api.media import GZIP, VERIFY_PATH, intake_of, media_type_of
 from imports.api.problems import MEDIA_TYPE, Problem, problem_of
 from imports.api.receiving import (
@@ -30,30 +32,33 @@ from imports.api.receiving import (
     receive_body,
     swallow,
 )
+from imports.api.relay import Scope, Send, adding, emptied, is_gated, nothing_ever, nothing_more, request_id_of
 from imports.api.unpacking import Slots, is_small, unpack, unpack_small
 from imports.api.verify import VERIFICATION_KEY, check_rate, verification
+from imports.models import ImportJob
 
-Scope = dict[str, Any]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
-PREFIX: Final = "/api/v1"
 # A wrong mac is answered no earlier than this, so that no look-up tells by its time whether the key exists.
 REFUSAL_SECONDS: Final = 0.03
 
 _THREADS: Final = 8
+# Refused before any mac was found right.
+_UNSIGNED: Final = frozenset({"signature_form", "signature_invalid", "rate_limited"})
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a call came, which decides how a refusal is sent."""
+    """How far a call came, which decides how it is answered. `headers` go onto the answer, whoever makes it."""
 
     is_signed: bool = False
     is_body_begun: bool = False
     is_body_read: bool = False
+    is_repetition: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Gate:
@@ -64,17 +69,18 @@ class Gate:
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._slots = Slots()
+        self._turns = Turns()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gate")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers or forwards one call; anything that is not HTTP below /api/v1 goes to Django as it is."""
-        if scope["type"] != "http" or not _is_gated(scope):
+        if scope["type"] != "http" or not is_gated(scope):
             await self._django(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope[REQUEST_ID_KEY] = request_id
-        send = _identified(send, request_id)
-        progress = _Progress()
+        progress = _Progress(headers={"X-Request-ID": request_id})
+        send = adding(send, progress.headers)
         async with AsyncExitStack() as held:
             try:
                 await self._admit(scope, receive, progress, held)
@@ -84,7 +90,12 @@ class Gate:
             except Exception as error:  # noqa: BLE001 - the outermost edge: _refusal logs what is a fault of ours
                 problem = _refusal(error, request_id)
             else:
-                await self._django(_emptied(scope), _nothing_more(receive), send)
+                if not progress.is_repetition:
+                    await self._django(emptied(scope), nothing_more(receive), send)
+                    return
+                _close_after(scope, progress)
+                await self._django(emptied(scope), nothing_ever(), send)
+                await _swallow(scope, receive, progress)
                 return
             await _refuse(problem, scope, receive, send, progress)
 
@@ -95,41 +106,70 @@ class Gate:
         if head.path == VERIFY_PATH and head.method == "POST":
             scope[VERIFICATION_KEY] = await self._verify(head, source_ip, receive, progress)
             return
-        token = admission.read_token(head)
-        admission.check_clock(token, self._clock())
+        throttling.refuse_known_offender(source_ip)
+        token = await self._timely_token(head, source_ip)
         looked_up_at = asyncio.get_running_loop().time()
         try:
             admitted = await self._in_thread(admission.admit, head, token, source_ip)
         except Problem as problem:
-            progress.is_signed = problem.code != "signature_invalid"
+            progress.is_signed = problem.code not in _UNSIGNED
             if not progress.is_signed:
                 await asyncio.sleep(looked_up_at + REFUSAL_SECONDS - asyncio.get_running_loop().time())
             raise
         progress.is_signed = True
-        progress.is_body_begun = True
-        wire, digest = await receive_body(receive, length=head.length, idle_seconds=self._idle_seconds)
-        progress.is_body_read = True
-        if digest != token.body_sha256:
-            raise Problem("signature_digest")
-        size_on_wire = len(wire)
-        unpacking, wire = self._unpacked(head, wire, held), b""
+        progress.headers.update(admitted.quota_headers)
         call = SignedCall(
             customer_id=admitted.key.customer_id,
             key_pk=admitted.key.key_pk,
             key_id=admitted.key.key_id,
             scopes=admitted.key.scopes,
             content_type=admitted.media_type,
-            body=await unpacking,
-            body_sha256=digest,
-            size_on_wire=size_on_wire,
+            body=b"",
+            body_sha256=token.body_sha256,
+            size_on_wire=head.length,
             request_id=scope[REQUEST_ID_KEY],
             source_ip=source_ip,
+            idempotency_key=admitted.idempotency_key,
         )
-        held.callback(call.release)
         held.enter_context(
             acting_as(Actor("key", call.key_id), source_ip=source_ip or None, request_id=call.request_id)
         )
+        repeated = await self._repeated(admitted, token, held) if admitted.makes_import else None
+        if repeated is not None:
+            progress.is_repetition = True
+            scope[SCOPE_KEY] = replace(call, repeated=repeated)
+            return
+        progress.is_body_begun = True
+        wire, digest = await receive_body(receive, length=head.length, idle_seconds=self._idle_seconds)
+        progress.is_body_read = True
+        if digest != token.body_sha256:
+            raise Problem("signature_digest")
+        unpacking, wire = self._unpacked(head, wire, held), b""
+        call = replace(call, body=await unpacking)
+        held.callback(call.release)
         scope[SCOPE_KEY] = call
+
+    async def _timely_token(self, head: Head, source_ip: str) -> Token:
+        """The signature's token. A request without any is refused for nothing; one that failed is counted."""
+        try:
+            token = admission.read_token(head)
+            admission.check_clock(token, self._clock())
+        except Problem:
+            if head.authorization:
+                await self._in_thread(throttling.count_failed_signature, source_ip)
+            raise
+        return token
+
+    async def _repeated(self, admitted: admission.Admission, token: Token, held: AsyncExitStack) -> ImportJob | None:
+        """The job that this import made before. Where there is none, nobody else with its key comes in until `held`
+        ends."""
+        async with AsyncExitStack() as turn:
+            if admitted.idempotency_key:
+                await turn.enter_async_context(self._turns.of((admitted.key.customer_id, admitted.idempotency_key)))
+            repeated = await self._in_thread(admission.foresee, admitted, token)
+            if repeated is None:
+                held.push_async_exit(turn.pop_all())
+        return repeated
 
     async def _verify(self, head: Head, source_ip: str, receive: Receive, progress: _Progress) -> Any:
         await self._in_thread(check_rate, source_ip)
@@ -173,47 +213,6 @@ def _with_connection(function: Callable[..., T], *arguments: Any) -> T:
         connections.close_all()
 
 
-def _is_gated(scope: Scope) -> bool:
-    """True where Django would find an API view; both spellings count, since Django resolves the decoded path."""
-    paths = (scope["path"], scope.get("raw_path", b"").decode("latin-1"))
-    return any(path == PREFIX or path.startswith(f"{PREFIX}/") for path in paths)
-
-
-def _request_id(scope: Scope) -> str:
-    given = header_values(scope, b"x-request-id")
-    return choose_request_id(given[0] if len(given) == 1 else None)
-
-
-def _identified(send: Send, request_id: str) -> Send:
-    async def identified(message: Mapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            headers = [(name, value) for name, value in message.get("headers", ()) if name.lower() != b"x-request-id"]
-            message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode())]}
-        await send(message)
-
-    return identified
-
-
-def _emptied(scope: Scope) -> Scope:
-    """What Django sees: the same request without a body, since the SignedCall carries it."""
-    left_out = (b"content-length", b"content-encoding", b"expect")
-    headers = [(name, value) for name, value in scope["headers"] if name.lower() not in left_out]
-    return {**scope, "headers": [*headers, (b"content-length", b"0")]}
-
-
-def _nothing_more(receive: Receive) -> Receive:
-    is_first = True
-
-    async def nothing_more() -> Mapping[str, Any]:
-        nonlocal is_first
-        if is_first:
-            is_first = False
-            return {"type": "http.request", "body": b"", "more_body": False}
-        return await receive()
-
-    return nothing_more
-
-
 def _refusal(error: Exception, request_id: str) -> Problem:
     problem = problem_of(error)
     if problem is None:
@@ -230,12 +229,8 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send, 
     raw_path = scope.get("raw_path") or scope["path"].encode()
     content = problem.body(instance=raw_path.decode("ascii", "replace"), request_id=scope[REQUEST_ID_KEY])
     headers = {**problem.headers, "Content-Type": MEDIA_TYPE, "Content-Length": str(len(content))}
-    has_body = any(value != "0" for value in header_values(scope, b"content-length")) or bool(
-        header_values(scope, b"transfer-encoding")
-    )
-    if has_body and not progress.is_body_read and scope["http_version"].startswith("1"):
-        # Tells the caller to stop sending, and keeps what it still sends from being read as its next request.
-        headers["Connection"] = "close"
+    if not progress.is_body_read:
+        _close_after(scope, progress)
     await send(
         {
             "type": "http.response.start",
@@ -244,9 +239,26 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send, 
         }
     )
     await send({"type": "http.response.body", "body": content})
-    if has_body and not progress.is_body_begun:
+    if not progress.is_body_begun:
+        await _swallow(scope, receive, progress)
+
+
+def _close_after(scope: Scope, progress: _Progress) -> None:
+    """Tells the caller to stop sending, and keeps what it still sends from being read as its next request."""
+    if _has_body(scope) and scope["http_version"].startswith("1"):
+        progress.headers["Connection"] = "close"
+
+
+async def _swallow(scope: Scope, receive: Receive, progress: _Progress) -> None:
+    if _has_body(scope):
         await swallow(
             receive,
             seconds=SWALLOW_SECONDS if progress.is_signed else SWALLOW_SECONDS_UNSIGNED,
             expects_continue=bool(header_values(scope, b"expect")),
         )
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(value != "0" for value in header_values(scope, b"content-length")) or bool(
+        header_values(scope, b"transfer-encoding")
+    )

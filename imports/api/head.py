@@ -19,8 +19,7 @@ _METHOD: Final = re.compile(r"[A-Z]{3,7}")
 class Head:
     """A well-formed head. `host` and `target` are as sent, which is how they were signed; `length` is 0 without a body.
 
-    `authorization` holds every Authorization header: a request must carry exactly one, and the signature's own check
-    says so.
+    `authorization` and `idempotency_key` hold every header of that name: whoever reads them says how many there may be.
     """
 
     method: str
@@ -33,6 +32,7 @@ class Head:
     authorization: tuple[str, ...]
     forwarded_for: tuple[str, ...]
     expects_continue: bool
+    idempotency_key: tuple[str, ...] = ()
 
 
 def read_head(scope: dict[str, Any]) -> Head:
@@ -57,6 +57,7 @@ def read_head(scope: dict[str, Any]) -> Head:
         authorization=tuple(headers.get("authorization", ())),
         forwarded_for=tuple(headers.get("x-forwarded-for", ())),
         expects_continue=_single(headers, "expect").strip().lower() == "100-continue",
+        idempotency_key=tuple(headers.get("idempotency-key", ())),
     )
 
 

@@ -1,9 +1,10 @@
-"""Which bodies a path takes: media types, size, and whether the call writes. Judged before the body is read."""
+"""What a path takes: media types, size, whether it writes, whose quota it counts in. Judged before the body is read."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from customers.quotas import QuotaName
 from imports.api.head import MAX_BODY_BYTES, Head, too_large
 from imports.api.problems import Problem
 from imports.envelope import CSV, JSON, NDJSON
@@ -16,21 +17,29 @@ _SMALL: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """`media_types` empty: any. `writes` False: the call changes nothing, so its nonce needs no place in PostgreSQL."""
+    """`media_types` empty: any. `writes` False: the call changes nothing, so its nonce needs no place in PostgreSQL.
+
+    `makes_import`: the call makes an import job, so an Idempotency-Key and the limit of running imports are looked at
+    before its body.
+    """
 
     media_types: frozenset[str]
     max_bytes: int
     writes: bool
+    quota: QuotaName = "status"
+    makes_import: bool = False
 
 
-_RECORDS: Final = Intake(frozenset({JSON, NDJSON, CSV}), MAX_BODY_BYTES, writes=True)
+_RECORDS: Final = Intake(frozenset({JSON, NDJSON, CSV}), MAX_BODY_BYTES, writes=True, quota="bulk")
+_IMPORT: Final = replace(_RECORDS, makes_import=True)
+_VALIDATION: Final = replace(_RECORDS, quota="validate")
 _COMMAND: Final = Intake(frozenset({JSON}), _SMALL, writes=True)
 _QUERY: Final = Intake(frozenset({JSON}), _SMALL, writes=False)
 _VERIFY: Final = Intake(frozenset(), 64 * 1024, writes=False)
 
 _EXACT: Final = {
-    "/api/v1/imports/bulk": _RECORDS,
-    "/api/v1/imports/validate": _RECORDS,
+    "/api/v1/imports/bulk": _IMPORT,
+    "/api/v1/imports/validate": _VALIDATION,
     "/api/v1/records/lookup": _QUERY,
     VERIFY_PATH: _VERIFY,
 }

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from customers.enrolment import MAX_OVERLAP_HOURS
+from customers.quotas import NAMES
 from imports import checking
 from imports.api.codes import CODES
 from imports.envelope import CSV, JSON, NDJSON
@@ -119,6 +120,35 @@ class Status(Summary):
     errorSummary = ErrorCount(many=True)
     byType = serializers.DictField(child=TypeCount())
     would = Would(allow_null=True, help_text="What a dry run found; null for an import")
+
+
+class QuotaUse(serializers.Serializer[Any]):
+    name = serializers.ChoiceField(choices=NAMES)
+    limit = serializers.IntegerField(help_text="Calls in any window")
+    used = serializers.IntegerField(help_text="In the window that ends now")
+    remaining = serializers.IntegerField()
+    windowSeconds = serializers.IntegerField()
+    resetSeconds = serializers.IntegerField(help_text="Until the oldest of these calls leaves the window")
+
+
+class ImportLimits(serializers.Serializer[Any]):
+    running = serializers.IntegerField()
+    maxRunning = serializers.IntegerField()
+
+
+class BodyLimits(serializers.Serializer[Any]):
+    maxBytes = serializers.IntegerField(help_text="On the wire")
+    maxUnpackedBytes = serializers.IntegerField()
+    maxRecords = serializers.IntegerField()
+    maxRecordBytes = serializers.IntegerField()
+    maxDepth = serializers.IntegerField(help_text="Levels of nesting in a record")
+    maxCustomFields = serializers.IntegerField()
+
+
+class Limits(serializers.Serializer[Any]):
+    quotas = QuotaUse(many=True)
+    imports = ImportLimits()
+    body = BodyLimits()
 
 
 class Verdict(serializers.Serializer[Any]):

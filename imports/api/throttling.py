@@ -1,54 +1,89 @@
-"""Limits of calls in a sliding window, counted in Valkey for all processes; without Valkey, in this process alone."""
+"""Calls that are too many: beyond a customer's quota, or failed signatures of one address."""
 
-import logging
+import threading
 import time
-from dataclasses import dataclass
-from functools import cache
+from typing import Final
 
-from django.conf import settings
-from limits import RateLimitItemPerSecond
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import MovingWindowRateLimiter
+from customers.quotas import Quota
+from customers.windows import Use, Window
+from imports.api.problems import Problem
 
-logger = logging.getLogger(__name__)
+FAILED_SIGNATURES: Final = Window("failed-signatures", count=300, seconds=60)
+_REMEMBERED_ADDRESSES: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """At most `count` hits of one subject in any `seconds` seconds."""
-
-    name: str
-    count: int
-    seconds: int
-
-    def hit(self, subject: str) -> int:
-        """0 where the hit is within the limit, else the seconds to wait. Never raises for a lost Valkey."""
-        item = RateLimitItemPerSecond(self.count, self.seconds, namespace=self.name)
-        try:
-            return _hit(_shared(), item, subject)
-        except StorageError as err:
-            logger.warning("limits_counted_locally", extra={"cause": type(err).__name__})
-            return _hit(_local(), item, subject)
+def count_call(quota: Quota) -> dict[str, str]:
+    """The RateLimit headers of an answer to this call. Raises Problem quota_exceeded."""
+    use = quota.take()
+    headers = rate_limit_headers(quota, use)
+    if not use.is_within:
+        raise Problem("quota_exceeded", headers={**headers, "Retry-After": str(use.reset_seconds)})
+    return headers
 
 
-def _hit(limiter: MovingWindowRateLimiter, item: RateLimitItemPerSecond, subject: str) -> int:
-    if limiter.hit(item, subject):
-        return 0
-    return max(1, int(limiter.get_window_stats(item, subject).reset_time - time.time()) + 1)
+def rate_limit_headers(quota: Quota, use: Use) -> dict[str, str]:
+    """As draft-ietf-httpapi-ratelimit-headers-11 has them: structured lists of one quoted policy each."""
+    return {
+        "RateLimit-Policy": f'"{quota.name}";q={quota.limit};w={quota.seconds}',
+        "RateLimit": f'"{quota.name}";r={use.remaining};t={use.reset_seconds}',
+    }
 
 
-@cache
-def _shared() -> MovingWindowRateLimiter:
-    url = settings.REDIS_URL
-    if url.startswith("unix://"):
-        url = f"redis+{url}"
-    # A short wait: a limit is no reason to keep a caller, and the local count takes over.
-    return MovingWindowRateLimiter(
-        storage_from_string(url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1)
+def refuse_known_offender(address: str) -> None:
+    """Raises Problem rate_limited while this process knows the address to be beyond its failures. Asks nobody."""
+    wait = _offenders.wait_of(address)
+    if wait:
+        raise _too_many(wait)
+
+
+def refuse_offender(address: str) -> None:
+    """The same by the count of all processes, before any look-up of a key."""
+    use = FAILED_SIGNATURES.look(address)
+    if not use.is_within:
+        _offenders.remember(address, use.reset_seconds)
+        raise _too_many(use.reset_seconds)
+
+
+def count_failed_signature(address: str) -> None:
+    """Raises Problem rate_limited in place of the 401 from the 301st failure in a minute from one address."""
+    use = FAILED_SIGNATURES.hit(address)
+    if not use.is_within:
+        _offenders.remember(address, use.reset_seconds)
+        raise _too_many(use.reset_seconds)
+
+
+def _too_many(wait_seconds: int) -> Problem:
+    return Problem(
+        "rate_limited",
+        "Too many signatures from this address have failed. Mend the signature, and wait as long as Retry-After says.",
+        headers={"Retry-After": str(wait_seconds)},
     )
 
 
-@cache
-def _local() -> MovingWindowRateLimiter:
-    return MovingWindowRateLimiter(MemoryStorage())
+class _Offenders:
+    """Addresses whose window is full, until its oldest failure leaves it: a flood then costs one look into a dict."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def wait_of(self, address: str) -> int:
+        until = self._until.get(address)
+        if until is None:
+            return 0
+        wait = until - time.monotonic()
+        if wait <= 0:
+            self._until.pop(address, None)
+            return 0
+        return int(wait) + 1
+
+    def remember(self, address: str, seconds: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._until) >= _REMEMBERED_ADDRESSES:
+                self._until = {known: until for known, until in self._until.items() if until > now}
+            if len(self._until) < _REMEMBERED_ADDRESSES:
+                self._until[address] = now + seconds
+
+
+_offenders = _Offenders()

@@ -29,6 +29,7 @@ urlpatterns = [
     path("imports/<uuid:job_id>/results/<selection:selection>", views.ResultsView.as_view(), name="results"),
     path("imports/<uuid:job_id>/socket-ticket", SocketTicketView.as_view(), name="socket-ticket"),
     path("records/lookup", views.RecordLookupView.as_view(), name="lookup"),
+    path("limits", views.LimitsView.as_view(), name="limits"),
     path("keys/rotate", views.KeyRotationView.as_view(), name="rotate-key"),
     path("auth/verify", VerifyView.as_view(), name="verify"),
 ]

@@ -14,10 +14,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers.signing import MalformedToken, Token, string_to_sign
+from customers.windows import Window
 from imports.api import signature_scheme  # noqa: F401 - registers itself with drf-spectacular
 from imports.api.head import Head
 from imports.api.problems import Problem
-from imports.api.throttling import Window
 
 VERIFICATION_KEY: Final = "longshore.verification"
 
@@ -36,9 +36,9 @@ class Verification:
 
 def check_rate(address: str) -> None:
     """Raises Problem 429 from the 61st call in a minute from one address."""
-    wait = _CALLS.hit(address)
-    if wait:
-        raise Problem("rate_limited", headers={"Retry-After": str(wait)})
+    use = _CALLS.hit(address)
+    if not use.is_within:
+        raise Problem("rate_limited", headers={"Retry-After": str(use.reset_seconds)})
 
 
 def verification(head: Head, token: Token | None, *, step: str, body_sha256: str, now: float) -> Verification:

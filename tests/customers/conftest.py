@@ -5,9 +5,10 @@ from django.conf import settings
 from redis import Redis
 
 from audit.context import Actor, acting_as
-from customers import directory, keyring, nonces
+from customers import directory, keyring
 from customers.enrolment import IssuedKey, create_customer
 from customers.models import Customer
+from customers.valkey import try_again
 
 
 @pytest.fixture(autouse=True)
@@ -54,4 +55,4 @@ def valkey() -> Iterator[Redis]:
 def _forget() -> None:
     keyring.forget()
     directory.forget()
-    nonces.try_valkey_again()
+    try_again()

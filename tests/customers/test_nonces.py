@@ -11,6 +11,7 @@ from redis import Redis
 from customers import nonces
 from customers.models import SeenNonce
 from customers.signing import NONCE_SECONDS, new_nonce
+from customers.valkey import try_again
 
 KEY = "bk_nonces_0001"
 NOBODY_LISTENS = "unix:///nowhere/valkey.sock"
@@ -59,7 +60,7 @@ def test_a_write_seen_while_valkey_was_away_stays_refused_when_it_is_back(settin
     settings.REDIS_URL = NOBODY_LISTENS
     assert nonces.remember(KEY, nonce, True)
     settings.REDIS_URL = url
-    nonces.try_valkey_again()
+    try_again()
     assert not nonces.remember(KEY, nonce, True)
 
 
@@ -69,7 +70,7 @@ def test_a_dead_valkey_is_asked_once_a_second(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("customers.nonces.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("customers.valkey.time.monotonic", lambda: clock[0])
     for _ in range(10):
         assert nonces.remember(KEY, new_nonce(), False)
     assert caplog.text.count("nonces_without_valkey") == 1

@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from datetime import timedelta
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -158,14 +159,27 @@ def test_a_repeated_request_is_answered_at_the_limit_too(owner: Caller) -> None:
 
 def test_ten_equal_requests_at_once_make_one_job(owner: Caller) -> None:
     answers = in_threads(*[lambda: push(owner, records(3), idempotency_key="k")] * 10)
-    assert ImportJob.objects.count() == 1
-    job = ImportJob.objects.get()
-    refused = [answer for answer in answers if answer != job]
-    assert all(answer.code == "idempotency_in_flight" for answer in refused)
-    assert len(refused) < 10
+    assert answers == [ImportJob.objects.get()] * 10
 
 
-def test_a_request_whose_twin_is_being_accepted_is_in_flight(owner: Caller) -> None:
+def test_a_request_waits_for_its_twin(owner: Caller) -> None:
+    def second() -> ImportJob:
+        stuck.wait()
+        release = Timer(0.2, stuck.release)  # by then the second waits for the first
+        release.start()
+        try:
+            return push(owner, records(3), idempotency_key="k")
+        finally:
+            release.join()
+
+    with stuck_before_insert("imports_importjob") as stuck:
+        answers = in_threads(lambda: push(owner, records(3), idempotency_key="k"), second)
+    assert answers == [ImportJob.objects.get()] * 2
+
+
+def test_a_request_whose_twin_takes_too_long_is_in_flight(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "TURN_SECONDS", 0.2)
+
     def second() -> Refusal:
         with stuck.released_after():
             return refusal_of(owner, records(3), idempotency_key="k")

@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import resource
 import signal
@@ -9,6 +8,7 @@ import warnings
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connections
 from granian import Granian
@@ -16,7 +16,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from config import env, listening
+from config import listening
 from config.processes import CannotStart, dies_with, has_death_signal
 
 # granian counts connections, sockets among them. PostgreSQL is guarded by the pool, memory by the gate.
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             address=address.host,
             port=address.port,
             interface=Interfaces.ASGINL,
-            workers=env.integer("WEB", min(2, multiprocessing.cpu_count()), minimum=1),
+            workers=settings.WEB,
             http=HTTPModes.http1,
             websockets=True,
             backlog=1024,

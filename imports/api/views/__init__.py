@@ -1,6 +1,7 @@
 from imports.api.views.bulk import BulkImportView
 from imports.api.views.cancel import CancelView
 from imports.api.views.keys import KeyRotationView
+from imports.api.views.limits import LimitsView
 from imports.api.views.listing import ImportListView
 from imports.api.views.lookup import RecordLookupView
 from imports.api.views.results import ResultsView
@@ -13,6 +14,7 @@ __all__ = [
     "ImportListView",
     "ImportStatusView",
     "KeyRotationView",
+    "LimitsView",
     "RecordLookupView",
     "ResultsView",
     "ValidateView",

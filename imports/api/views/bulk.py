@@ -6,6 +6,7 @@ from rest_framework.views import APIView
 from imports import intake
 from imports.api import schema
 from imports.api.answers import json_answer
+from imports.api.authentication import call_of
 from imports.api.submission import submission
 from imports.models import ImportJob
 from imports.status import links
@@ -24,7 +25,7 @@ class BulkImportView(APIView):
         responses={202: schema.Accepted, **schema.problems(400, 401, 403, 409, 411, 413, 415, 422, 429, 503)},
     )
     def post(self, request: Request) -> HttpResponse:
-        return accepted(intake.accept(submission(request)))
+        return accepted(call_of(request).repeated or intake.accept(submission(request)))
 
 
 def accepted(job: ImportJob) -> HttpResponse:

@@ -241,6 +241,11 @@ def test_a_signature_is_explained_good_or_bad(program: Program) -> None:
     assert program.contract.check(bad, "POST", "/api/v1/auth/verify").json["valid"] is False
 
 
+def test_the_limits_are_told(program: Program) -> None:
+    program.push([record("A")])
+    assert program.get("/api/v1/limits").json["imports"]["running"] == 1
+
+
 def test_a_key_is_rotated(program: Program) -> None:
     assert program.post("/api/v1/keys/rotate").status == 201
     assert program.post("/api/v1/keys/rotate", b'{"overlapHours":-1}').status == 422
