@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 SCOPE_KEY: Final = "longshore"
 REQUEST_ID_KEY: Final = "longshore.request_id"
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# A secret that somebody put there is neither logged nor recorded.
+_REQUEST_ID: Final = re.compile(r"(?!lsk_)[A-Za-z0-9._-]{8,64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 
 from audit.models import AuditEvent
+from audit.trail import verify_chain
 from imports import attempts, processing
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
 from tests.imports.pipeline import (
@@ -190,6 +191,7 @@ def test_two_workers_on_the_same_keys_lose_and_lock_nothing(owner: Caller, stran
         latest = {content["id"]: content["attributes"]["v"] for content in stored_by(owner).values()}
         assert all(latest[f"A-{number % 60}"] == f"{round_}-2-{number}" for number in range(60, 100, 3))
     assert set(BatchAttempt.objects.values_list("end", flat=True)) == {attempts.DONE}
+    assert verify_chain().first_bad is None
 
 
 def test_a_batch_is_worked_on_once_however_many_ask(owner: Caller) -> None:

@@ -213,6 +213,14 @@ def test_a_body_is_validated_at_once_or_by_a_dry_run(program: Program) -> None:
     assert status["errorsTruncated"]
 
 
+def test_a_secret_is_taken_for_no_request_id(program: Program) -> None:
+    verdict = program.post(VALIDATE, body_of([record("A")]), X_Request_ID="lsk_" + "A" * 43)
+    assert verdict.status == 200
+    assert not verdict.headers["x-request-id"].startswith("lsk_")
+    own = program.post(VALIDATE, body_of([record("A")]), X_Request_ID="my-own-id.1")
+    assert own.headers["x-request-id"] == "my-own-id.1"
+
+
 def test_a_record_is_found_by_its_id(program: Program, stranger: Program) -> None:
     program.push([record("A", customFields={"tier": "gold"}), bad_record("B")])
     work()
