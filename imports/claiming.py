@@ -18,7 +18,7 @@ _NEXT_JOBS: Final = """
         WHERE attempt.customer_id = job.customer_id
         ORDER BY attempt.started_at DESC LIMIT 1
     ) served ON true
-    WHERE job.status IN ('pending', 'processing') AND job.cancelled_at IS NULL
+    WHERE job.status IN ('pending', 'processing') AND job.cancelled_at IS NULL AND job.open_until IS NULL
     ORDER BY served.started_at NULLS FIRST, job.id
     LIMIT %s
 """

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
-from imports import publishing
+from imports import parts, publishing
 from imports.claiming import unheld
 from imports.models import ImportBatch, ImportJob
 from imports.refusal import Refusal
@@ -37,9 +37,26 @@ def cancel(job_id: int) -> ImportJob:
                 customer_id=job.customer_id,
                 record_count=job.total,
             )
-        if _drop_unheld(job) or is_new:
+        if job.open_until is not None:
+            end_open(job, reason=CANCELLED)
+        elif _drop_unheld(job) or is_new:
             _save(job)
     return job
+
+
+def end_open(job: ImportJob, *, reason: str) -> None:
+    """Ends a job that still takes parts, with its row locked: the records of its parts count as unprocessed.
+
+    They have their places in the job first, so that they can be fetched in the order they were sent in.
+    """
+    now = timezone.now()
+    parts.arrange(job)
+    job.open_until = None
+    job.cancelled_at = job.cancelled_at or now
+    job.status_reason = reason
+    if not _drop_unheld(job):
+        _finish(job, now)  # no part had come
+    _save(job)
 
 
 def give_up(job_id: int, *, reason: str) -> None:
@@ -104,6 +121,7 @@ def _save(job: ImportJob) -> None:
             "batches_ended",
             "status",
             "finished_at",
+            "open_until",
             "revision",
         ]
     )

@@ -12,7 +12,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from imports.csv_table import metadata_of, read_csv
-from imports.json_document import MAX_RECORDS, Raws, read_json, read_ndjson, too_many_records
+from imports.json_document import (
+    MAX_RECORDS,
+    Raws,
+    read_json,
+    read_json_opening,
+    read_json_part,
+    read_ndjson,
+    read_ndjson_part,
+    too_many_records,
+)
 from imports.refusal import Refusal, unfit
 
 JSON: Final = "application/vnd.bigcorp.v1+json"
@@ -42,11 +51,41 @@ def open_envelope(body: bytes, *, media_type: str, parameters: Mapping[str, str]
         records = read_csv(body, default_type=parameters.get("type"))
     else:
         metadata, records = read_json(body)
+    return Envelope(_check_metadata(metadata), metadata, _counted(records))
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a job in parts begins: metadata, and how many records are to come where the caller says so."""
+
+    source: str
+    metadata: bytes
+    expected_records: int | None
+
+
+def open_opening(body: bytes) -> Opening:
+    """Reads the body that opens a job in parts. Raises Refusal."""
+    metadata, expected = read_json_opening(body)
+    if expected is not None and expected > MAX_RECORDS:
+        raise too_many_records("/expectedRecords")
+    return Opening(_check_metadata(metadata), metadata, expected)
+
+
+def open_part(body: bytes, *, media_type: str, parameters: Mapping[str, str]) -> Raws:
+    """The records of one part, which carries no metadata. Raises Refusal."""
+    if media_type == NDJSON:
+        return _counted(read_ndjson_part(body))
+    if media_type == CSV:
+        return _counted(read_csv(body, default_type=parameters.get("type")))
+    return _counted(read_json_part(body))
+
+
+def _counted(records: Raws) -> Raws:
     if not records:
         raise unfit("/records", "records_empty", "records must hold at least one record.")
     if len(records) > MAX_RECORDS:
         raise too_many_records()
-    return Envelope(_check_metadata(metadata), metadata, records)
+    return records
 
 
 def _check_metadata(metadata: bytes) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -77,11 +77,11 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
     prepared = _prepare(submission, kind)
     with audited():
         if submission.idempotency_key:
-            _take_turn(submission, kind)
+            take_turn(submission, kind)
             repeated = _repeated_job(submission, kind)
             if repeated is not None:
                 return repeated
-        _refuse_beyond_limit(submission.customer_id, kind)
+        refuse_beyond_limit(submission.customer_id, kind)
         job = _insert(prepared)
         record(
             "import.accepted" if kind == ImportJob.Kind.IMPORT else "dry_run.accepted",
@@ -117,7 +117,7 @@ def repeated_job(
         return None
     job = ImportJob.objects.filter(
         customer_id=customer_id,
-        idempotency_digest=_idempotency_digest(idempotency_key, kind),
+        idempotency_digest=digest_of_key(idempotency_key, kind),
         created_at__gt=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
     ).first()
     if job is not None and bytes(job.body_digest) != body_digest:
@@ -132,14 +132,14 @@ def _repeated_job(submission: Submission, kind: str) -> ImportJob | None:
     return repeated_job(submission.customer_id, submission.idempotency_key, submission.body_digest, kind=kind)
 
 
-def _idempotency_digest(idempotency_key: str, kind: str) -> bytes:
+def digest_of_key(idempotency_key: str, kind: str) -> bytes:
     """A key belongs to one kind: whoever dry-runs a file and pushes it under the same key gets two jobs."""
     return hashlib.sha256(f"{kind} {idempotency_key}".encode()).digest()
 
 
-def _take_turn(submission: Submission, kind: str) -> None:
+def take_turn(submission: Submission, kind: str) -> None:
     """An advisory lock for as long as the transaction: a crash leaves nothing behind."""
-    idempotency_digest = _idempotency_digest(submission.idempotency_key, kind)
+    idempotency_digest = digest_of_key(submission.idempotency_key, kind)
     digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + idempotency_digest).digest()
     (number,) = struct.unpack_from(">q", digest)
     with connection.cursor() as cursor:
@@ -169,7 +169,7 @@ def _wait_for_turn(cursor: CursorWrapper, number: int) -> None:
         ) from None
 
 
-def _refuse_beyond_limit(customer_id: int, kind: str) -> None:
+def refuse_beyond_limit(customer_id: int, kind: str) -> None:
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
     if kind != ImportJob.Kind.IMPORT:
         return
@@ -191,8 +191,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
     now = timezone.now()
     customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
     job_uuid = uuid.uuid4()
-    rows = _batch_rows(envelope.records, keys, job_uuid, submission.customer_id)
-    key = submission.idempotency_key
+    rows = batch_rows(envelope.records, keys, job_uuid, submission.customer_id)
     job = ImportJob(
         uuid=job_uuid,
         customer_id=submission.customer_id,
@@ -202,7 +201,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
         hmac_key_id=submission.hmac_key_id,
         request_id=submission.request_id,
         source_ip=submission.source_ip,
-        idempotency_digest=_idempotency_digest(key, kind) if key else None,
+        idempotency_digest=digest_of_key(submission.idempotency_key, kind) if submission.idempotency_key else None,
         body_digest=submission.body_digest,
         total=len(envelope.records),
         batch_count=len(rows),
@@ -212,16 +211,18 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
     return _Prepared(job, rows)
 
 
-def _batch_rows(records: Raws, keys: Keyring, job_uuid: uuid.UUID, customer_id: int) -> list[tuple[object, ...]]:
-    """One row a batch, in the order of _BATCH_COLUMNS without the job's number."""
+def batch_rows(
+    records: Raws, keys: Keyring, job_uuid: uuid.UUID, customer_id: int, *, first_sequence: int = 0
+) -> list[tuple[object, ...]]:
+    """One row a batch, as insert_batches takes them; the first of them is number `first_sequence` of its job."""
     sealer = keys.sealer("imports_importbatch", "payload")
     return [
         (
             customer_id,
-            part.sequence,
+            first_sequence + part.sequence,
             part.first_index,
             len(part.records),
-            sealer.seal(batching.pack(part.records), payload_row(job_uuid, part.sequence)),
+            sealer.seal(batching.pack(part.records), payload_row(job_uuid, first_sequence + part.sequence)),
             part.superseded,
             ImportBatch.State.PENDING.value,
             Jsonb({}),
@@ -238,6 +239,11 @@ def payload_row(job_uuid: uuid.UUID, sequence: int) -> bytes:
 def _insert(prepared: _Prepared) -> ImportJob:
     job = prepared.job
     job.save(force_insert=True)
-    with connection.cursor() as cursor:
-        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((job.pk, *row) for row in prepared.rows))
+    insert_batches(job.pk, prepared.rows)
     return job
+
+
+def insert_batches(job_id: int, rows: Iterable[tuple[object, ...]]) -> None:
+    """Batches of a job, as batch_rows made them."""
+    with connection.cursor() as cursor:
+        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((job_id, *row) for row in rows))

@@ -4,13 +4,14 @@ The time is linear in the body, whatever stands in it: a signed caller may still
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from random import randrange
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from imports.refusal import Refusal, unfit
 
@@ -21,25 +22,28 @@ Raws = list[bytes] | list[Raw]
 
 def read_json(body: bytes) -> tuple[bytes, Raws]:
     """One document {"metadata": …, "records": […]}. Raises Refusal."""
-    if _is_dense(body):
-        _refuse_too_many(body)
+    return _read(body, _WHOLE)
+
+
+def read_json_part(body: bytes) -> Raws:
+    """One document {"records": […]}, a part of a job. Raises Refusal."""
+    return _read(body, _PART)[1]
+
+
+def read_json_opening(body: bytes) -> tuple[bytes, int | None]:
+    """The document {"metadata": …, "expectedRecords": n} that opens a job in parts; n or None. Raises Refusal."""
     try:
-        document = _decode_document(body)
-        if len(body) != _compact_length(document):
-            _places(body)
-    except msgspec.ValidationError:
-        raise _explain(body) from None
+        opening = _decode_opening(body)
+    except msgspec.ValidationError as err:
+        raise _explain_opening(str(err)) from None
     except (ValueError, RecursionError) as err:
-        masked = _ESCAPE.sub(_mask, body) if _SURROGATE.search(body) else body
-        if masked == body:
-            raise malformed(err) from None
-        return _unmask(body, masked)
-    return bytes(document.metadata), document.records
+        raise malformed(err) from None
+    return bytes(opening.metadata), opening.expectedRecords
 
 
 def read_ndjson(body: bytes) -> tuple[bytes, Raws]:
     """The first line is {"metadata": …}, every other one that is not blank is a record. Raises Refusal."""
-    lines = (line.group().rstrip(b" \t\r") for line in _LINE.finditer(body))
+    lines = _lines(body)
     first = next(lines, b"")
     try:
         metadata = bytes(_decode_head(first).metadata)
@@ -50,6 +54,16 @@ def read_ndjson(body: bytes) -> tuple[bytes, Raws]:
     if len(first) != len(b'{"metadata":}') + len(metadata):
         _places(first)
     return metadata, list(islice(lines, MAX_RECORDS + 1))
+
+
+def read_ndjson_part(body: bytes) -> Raws:
+    """Every line that is not blank is a record. Raises Refusal for the metadata line of a whole document."""
+    lines = list(islice(_lines(body), MAX_RECORDS + 1))
+    try:
+        _decode_head(lines[0] if lines else b"")
+    except (ValueError, RecursionError):
+        return lines
+    raise unfit("/metadata", "unknown_member", "A part holds records alone; its job was opened with the metadata.")
 
 
 def malformed(err: Exception) -> Refusal:
@@ -66,6 +80,15 @@ class _Document(Struct, forbid_unknown_fields=True):
     records: list[Raw]
 
 
+class _Part(Struct, forbid_unknown_fields=True):
+    records: list[Raw]
+
+
+class _Opening(Struct, forbid_unknown_fields=True):
+    metadata: Raw
+    expectedRecords: Annotated[int, Meta(ge=1)] | None = None  # noqa: N815 - as the wire spells it
+
+
 class _Head(Struct, forbid_unknown_fields=True):
     metadata: Raw
 
@@ -79,45 +102,103 @@ class _MembersAlone(_Members, forbid_unknown_fields=True):
     pass
 
 
-_decode_document = msgspec.json.Decoder(_Document).decode
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a document must hold, and nothing else."""
+
+    decode: Callable[[bytes], _Document | _Part]
+    decode_alone: Callable[[bytes], object]
+    members: tuple[str, ...]
+
+
+_WHOLE: Final = _Form(
+    msgspec.json.Decoder(_Document).decode, msgspec.json.Decoder(_MembersAlone).decode, ("metadata", "records")
+)
+
+
+class _RecordsAlone(Struct, forbid_unknown_fields=True):
+    records: Raw | UnsetType = UNSET
+
+
+_PART: Final = _Form(msgspec.json.Decoder(_Part).decode, msgspec.json.Decoder(_RecordsAlone).decode, ("records",))
+
+_decode_opening = msgspec.json.Decoder(_Opening).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_members = msgspec.json.Decoder(_Members).decode
-_decode_members_alone = msgspec.json.Decoder(_MembersAlone).decode
 _decode_value = msgspec.json.Decoder(Raw).decode
 
 _LINE: Final = re.compile(rb"[^ \t\r\n][^\n]*")
+
+
+def _read(body: bytes, form: _Form) -> tuple[bytes, Raws]:
+    if _is_dense(body):
+        _refuse_too_many(body)
+    try:
+        document = form.decode(body)
+        if len(body) != _compact_length(document):
+            _places(body)
+    except msgspec.ValidationError:
+        raise _explain(body, form) from None
+    except (ValueError, RecursionError) as err:
+        masked = _ESCAPE.sub(_mask, body) if _SURROGATE.search(body) else body
+        if masked == body:
+            raise malformed(err) from None
+        return _unmask(body, masked, form)
+    return _metadata_of(document), document.records
+
+
+def _metadata_of(document: _Document | _Part) -> bytes:
+    return bytes(document.metadata) if isinstance(document, _Document) else b""
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    return (line.group().rstrip(b" \t\r") for line in _LINE.finditer(body))
 
 
 def _no_head() -> Refusal:
     return unfit("/metadata", "missing_member", 'The first line must be {"metadata":{…}} and nothing else.')
 
 
-def _explain(body: bytes) -> Refusal:
+def _explain(body: bytes, form: _Form) -> Refusal:
     """The document is JSON but not of the agreed form: say how, member by member."""
     try:
         members = _decode_members(body)
     except msgspec.ValidationError:
-        return unfit("", "not_an_object", "The body must be a JSON object with metadata and records.")
+        return unfit("", "not_an_object", f"The body must be a JSON object with {' and '.join(form.members)}.")
     except (ValueError, RecursionError) as err:
         return malformed(err)
     values = {"metadata": members.metadata, "records": members.records}
-    errors = [(f"/{name}", "missing_member", f"{name} is required.") for name in values if values[name] is UNSET]
+    errors = [(f"/{name}", "missing_member", f"{name} is required.") for name in form.members if values[name] is UNSET]
     if members.records is not UNSET and bytes(memoryview(members.records)[:1]) != b"[":
         errors.append(("/records", "not_a_list", "records must be a list."))
     try:
-        _decode_members_alone(body)
+        form.decode_alone(body)
     except msgspec.ValidationError:
-        errors.append(("/*", "unknown_member", "The document has metadata and records, and nothing else."))
+        errors.append(("/*", "unknown_member", f"The document has {' and '.join(form.members)}, and nothing else."))
     if not errors:
         _places(body)  # raises: of a member that stands twice, the one that is not kept was of another form
     return Refusal("invalid_envelope", "The document is not of the agreed form; see errors.", errors=tuple(errors))
 
 
-def _compact_length(document: _Document) -> int:
+_EXPECTED: Final = "expectedRecords must be a whole number from 1."
+
+
+def _explain_opening(message: str) -> Refusal:
+    # msgspec's message names members of ours and kinds of fault, never a value.
+    if "missing required field" in message:
+        return unfit("/metadata", "missing_member", "metadata is required.")
+    if "expectedRecords" in message:
+        return unfit("/expectedRecords", "wrong_value", _EXPECTED)
+    if "unknown field" in message:
+        return unfit("/*", "unknown_member", "The document has metadata and expectedRecords, and nothing else.")
+    return unfit("", "not_an_object", "The body must be a JSON object with metadata.")
+
+
+def _compact_length(document: _Document | _Part) -> int:
     """The length of the document without white space between its parts: a body of that length has no third member."""
     records: Iterator[memoryview] = map(memoryview, document.records)
-    parts = len(memoryview(document.metadata)) + sum(map(len, records))
-    return len(b'{"metadata":,"records":[]}') + parts + max(len(document.records) - 1, 0)
+    frame = b'{"metadata":,"records":[]}' if isinstance(document, _Document) else b'{"records":[]}'
+    return len(frame) + len(_metadata_of(document)) + sum(map(len, records)) + max(len(document.records) - 1, 0)
 
 
 _OPEN: Final = re.compile(rb"[ \t\n\r]*\{")
@@ -160,9 +241,9 @@ def _mask(escape: re.Match[bytes]) -> bytes:
     return rb"\ufffd" if escape[1] else escape[0]
 
 
-def _unmask(body: bytes, masked: bytes) -> tuple[bytes, Raws]:
+def _unmask(body: bytes, masked: bytes, form: _Form) -> tuple[bytes, Raws]:
     """What stands in `body` where the parts of `masked`, of the same length, are: only those records are to fail."""
-    metadata, records = read_json(masked)
+    metadata, records = _read(masked, form)
     places = _places(masked)
     at = places["records"] + 1
     as_sent = []
@@ -170,7 +251,7 @@ def _unmask(body: bytes, masked: bytes) -> tuple[bytes, Raws]:
         begin = _GAP.match(body, at).end()  # type: ignore[union-attr]
         at = begin + len(memoryview(raw))
         as_sent.append(body[begin:at])
-    return body[places["metadata"] :][: len(metadata)], as_sent
+    return body[places["metadata"] :][: len(metadata)] if metadata else b"", as_sent
 
 
 # Split, each element takes some 70 bytes: 50 MB of "0," would take 1.7 GB before anything could count them.
@@ -214,9 +295,9 @@ def _elements(value: memoryview) -> Iterator[int]:
             return
 
 
-def too_many_records() -> Refusal:
+def too_many_records(pointer: str = "/records") -> Refusal:
     return unfit(
-        "/records",
+        pointer,
         "too_many_records",
         f"A job may have at most {MAX_RECORDS:,} records; split the file into several.",
     )

@@ -133,9 +133,11 @@ def count_by_type(job: ImportJob) -> dict[str, TypeCount]:
 def links(job: ImportJob) -> dict[str, str]:
     """Where a caller goes from here; paths on this host."""
     here = f"/api/v1/imports/{job.uuid}"
+    of_parts = {"parts": f"{here}/parts", "close": f"{here}/close"} if job.open_until is not None else {}
     return {
         "status": here,
         "socket": f"{here}/socket-ticket",
         "results": f"{here}/results",
         "cancel": f"{here}/cancel",
+        **of_parts,
     }

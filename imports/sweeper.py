@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from customers import expiry
 from customers.nonces import forget_expired
-from imports import doorbell
+from imports import doorbell, opening
 from imports.claiming import unheld
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
@@ -33,7 +33,8 @@ def sweep() -> int:
         return 0
     rung = 0
     for job_id in (
-        ImportJob.objects.unfinished()
+        ImportJob.objects.closed()
+        .unfinished()
         .filter(cancelled_at__isnull=True)
         .order_by("pk")
         .values_list("pk", flat=True)[:JOBS_A_SWEEP]
@@ -55,3 +56,4 @@ def tidy() -> None:
     now = timezone.now()
     forget_expired(now)
     expiry.warn(now)
+    opening.expire(now)

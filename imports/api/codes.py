@@ -130,6 +130,18 @@ CODES: Final[dict[str, Code]] = {
         "The job is not in a state that allows this.",
         "Read the job's status before you try again.",
     ),
+    "part_conflict": Code(
+        409,
+        "Part conflict",
+        "A part with this number has arrived with another body.",
+        "Read the list of parts: repeat the part as it was, or give this one another number.",
+    ),
+    "import_incomplete": Code(
+        409,
+        "Import incomplete",
+        "What has arrived is not what was announced, or a part between the first and the last is missing.",
+        "Send what errors names and close again.",
+    ),
     "results_expired": Code(
         410,
         "Results expired",
@@ -171,6 +183,12 @@ CODES: Final[dict[str, Code]] = {
         "Invalid envelope",
         "The document around the records is not of the agreed form.",
         "Mend what errors names; no job was made.",
+    ),
+    "too_many_records": Code(
+        422,
+        "Too many records",
+        "With this part the import would have more records than one may have.",
+        "Close the import without it, and send the rest as another.",
     ),
     "invalid_body": Code(
         422, "Invalid body", "The body is JSON, but not what this call takes.", "Mend what errors names."

@@ -58,6 +58,8 @@ class Links(serializers.Serializer[Any]):
     socket = serializers.CharField()
     results = serializers.CharField()
     cancel = serializers.CharField()
+    parts = serializers.CharField(required=False, help_text="While the import is open for parts")
+    close = serializers.CharField(required=False, help_text="While the import is open for parts")
 
 
 class Accepted(serializers.Serializer[Any]):
@@ -65,6 +67,51 @@ class Accepted(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=ImportJob.Status.values, help_text="pending")
     progress = Progress()
     links = Links()
+
+
+class OpeningBody(serializers.Serializer[Any]):
+    metadata = Metadata()
+    expectedRecords = serializers.IntegerField(
+        min_value=1, max_value=500_000, required=False, help_text="Checked when the import is closed"
+    )
+
+
+class PartBody(serializers.Serializer[Any]):
+    records = RecordIn(many=True)
+
+
+class Opened(serializers.Serializer[Any]):
+    jobId = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=ImportJob.Status.values)
+    statusReason = serializers.CharField(allow_null=True, help_text="open, while it takes parts")
+    openUntil = serializers.DateTimeField(allow_null=True, help_text="Expires then, unless a part comes")
+    progress = Progress()
+    links = Links()
+
+
+class PartReceipt(serializers.Serializer[Any]):
+    part = serializers.IntegerField(min_value=1)
+    records = serializers.IntegerField(min_value=1, help_text="In this part")
+    bytes = serializers.IntegerField(min_value=1, help_text="As it came over the wire")
+    totalRecords = serializers.IntegerField(help_text="Of all parts so far")
+
+
+class ArrivedPart(serializers.Serializer[Any]):
+    part = serializers.IntegerField(min_value=1)
+    records = serializers.IntegerField(min_value=1)
+    bytes = serializers.IntegerField(min_value=1)
+    digest = serializers.CharField(help_text="SHA-256 of the bytes on the wire, base64url, as in the signature")
+
+
+class PartList(serializers.Serializer[Any]):
+    parts = ArrivedPart(many=True, help_text="By number")
+    totalRecords = serializers.IntegerField()
+    openUntil = serializers.DateTimeField(allow_null=True, help_text="Null when the import takes no more parts")
+
+
+class ClosingBody(serializers.Serializer[Any]):
+    parts = serializers.IntegerField(min_value=1, required=False, help_text="How many were sent")
+    records = serializers.IntegerField(min_value=1, required=False, help_text="How many were sent in all parts")
 
 
 class Summary(serializers.Serializer[Any]):
@@ -242,10 +289,17 @@ class ProblemDocument(serializers.Serializer[Any]):
 
 
 RECORDS_BODY: Final = {JSON: RecordsBody, NDJSON: OpenApiTypes.BINARY, CSV: OpenApiTypes.BINARY}
+OPENING_BODY: Final = {JSON: OpeningBody}
+PART_BODY: Final = {JSON: PartBody, NDJSON: OpenApiTypes.BINARY, CSV: OpenApiTypes.BINARY}
+CLOSING_BODY: Final = {JSON: ClosingBody}
 CSV_METADATA: Final = [
     OpenApiParameter(name, str, description=f"metadata.{name} of a text/csv body")
     for name in ("source", "version", "timestamp")
 ] + [OpenApiParameter("type", str, enum=checking.TYPES, description="Type of a text/csv body without a type column")]
+CSV_TYPE: Final = CSV_METADATA[-1]
+PART_NUMBER: Final = OpenApiParameter(
+    "number", int, OpenApiParameter.PATH, description="1 to 10,000; the order of the import's records"
+)
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     str,

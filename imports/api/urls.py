@@ -20,12 +20,16 @@ class SelectionConverter:
 
 register_converter(SelectionConverter, "selection")
 
+
 urlpatterns = [
     path("imports", views.ImportListView.as_view(), name="list"),
     path("imports/bulk", views.BulkImportView.as_view(), name="bulk"),
     path("imports/validate", views.ValidateView.as_view(), name="validate"),
     path("imports/<uuid:job_id>", views.ImportStatusView.as_view(), name="status"),
     path("imports/<uuid:job_id>/cancel", views.CancelView.as_view(), name="cancel"),
+    path("imports/<uuid:job_id>/parts", views.PartListView.as_view(), name="parts"),
+    path("imports/<uuid:job_id>/parts/<int:number>", views.PartView.as_view(), name="part"),
+    path("imports/<uuid:job_id>/close", views.CloseView.as_view(), name="close"),
     path("imports/<uuid:job_id>/results/<selection:selection>", views.ResultsView.as_view(), name="results"),
     path("imports/<uuid:job_id>/socket-ticket", SocketTicketView.as_view(), name="socket-ticket"),
     path("records/lookup", views.RecordLookupView.as_view(), name="lookup"),

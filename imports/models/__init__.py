@@ -2,6 +2,7 @@ from imports.models.attempt import BatchAttempt
 from imports.models.batch import ImportBatch
 from imports.models.failed_record import FailedRecord
 from imports.models.job import ImportJob
+from imports.models.part import ImportPart
 from imports.models.record import Record
 
-__all__ = ["BatchAttempt", "FailedRecord", "ImportBatch", "ImportJob", "Record"]
+__all__ = ["BatchAttempt", "FailedRecord", "ImportBatch", "ImportJob", "ImportPart", "Record"]

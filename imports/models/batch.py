@@ -20,8 +20,12 @@ class ImportBatch(models.Model):
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    sequence = models.PositiveIntegerField(help_text="0 for the first batch of a job")
-    first_index = models.PositiveIntegerField(help_text="The job-wide index of its first record")
+    sequence = models.PositiveIntegerField(
+        help_text="Its number in the job, in the order of the records; binds the payload, so it never changes"
+    )
+    first_index = models.PositiveIntegerField(
+        help_text="The job-wide index of its first record; while the job is open, that in its part"
+    )
     record_count = models.PositiveIntegerField()
     payload = models.BinaryField(null=True, help_text="The records as sent, compressed, then encrypted")
     superseded = ArrayField(

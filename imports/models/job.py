@@ -13,7 +13,15 @@ from customers.models import Customer, HmacKey
 class ImportJobQuerySet(models.QuerySet["ImportJob"]):
     def running(self) -> "ImportJobQuerySet":
         """Imports that count among a customer's concurrent ones."""
-        return self.filter(kind=ImportJob.Kind.IMPORT, status__in=ImportJob.UNFINISHED)
+        return self.closed().filter(kind=ImportJob.Kind.IMPORT, status__in=ImportJob.UNFINISHED)
+
+    def open(self) -> "ImportJobQuerySet":
+        """Jobs in parts that still take parts; nothing of them is processed."""
+        return self.filter(open_until__isnull=False)
+
+    def closed(self) -> "ImportJobQuerySet":
+        """Jobs whose records are all there, however they were sent."""
+        return self.filter(open_until__isnull=True)
 
     def unfinished(self) -> "ImportJobQuerySet":
         return self.filter(status__in=ImportJob.UNFINISHED)
@@ -48,7 +56,7 @@ class ImportJob(models.Model):
     idempotency_digest = models.BinaryField(null=True, help_text="SHA-256 of the kind and the caller's Idempotency-Key")
     body_digest = models.BinaryField(help_text="SHA-256 of the body as it came over the wire")
 
-    total = models.PositiveIntegerField()
+    total = models.PositiveIntegerField(help_text="Records received; of an open job those of the parts so far")
     processed = models.PositiveIntegerField(default=0)
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
@@ -59,6 +67,11 @@ class ImportJob(models.Model):
     batch_count = models.PositiveIntegerField()
     batches_ended = models.PositiveIntegerField(default=0)
     revision = models.PositiveIntegerField(default=0, help_text="Goes up with every change; the socket's seq")
+
+    open_until = models.DateTimeField(
+        null=True, help_text="Set while the job takes parts: it expires then, unless another part comes"
+    )
+    expected_total = models.PositiveIntegerField(null=True, help_text="What the caller announced on opening")
 
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
@@ -85,6 +98,10 @@ class ImportJob(models.Model):
                 | Q(total=F("processed") + F("unprocessed"), finished_at__isnull=False),
                 name="import_job_ends_with_every_record_counted",
             ),
+            models.CheckConstraint(
+                condition=Q(open_until__isnull=True) | Q(status="pending", processed=0),
+                name="import_job_open_is_untouched",
+            ),
         ]
         indexes = [
             models.Index(fields=["customer", "-id"], name="import_job_by_customer"),
@@ -92,6 +109,11 @@ class ImportJob(models.Model):
                 fields=["customer", "id"],
                 condition=Q(status__in=["pending", "processing"]),
                 name="import_job_unfinished",
+            ),
+            models.Index(
+                fields=["customer", "open_until"],
+                condition=Q(open_until__isnull=False),
+                name="import_job_open",
             ),
             models.Index(fields=["request_id"], name="import_job_by_request"),
         ]

@@ -74,7 +74,7 @@ def test_the_batches_hold_the_records_to_the_byte(owner: Caller) -> None:
 
 
 @pytest.mark.usefixtures("empty_queue")
-@pytest.mark.parametrize("fault", ["record", "copy_rows", "_refuse_beyond_limit"])
+@pytest.mark.parametrize("fault", ["record", "copy_rows", "refuse_beyond_limit"])
 def test_nothing_is_left_of_an_acceptance_that_did_not_commit(
     owner: Caller, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:

@@ -188,6 +188,20 @@ def test_an_import_can_be_stopped_once(program: Program, stranger: Program) -> N
     assert (refused.status, refused.code) == (409, "wrong_state")
 
 
+def test_an_import_comes_in_parts(program: Program, stranger: Program) -> None:
+    opened = program.post("/api/v1/imports", json.dumps({"metadata": METADATA}).encode())
+    assert (opened.status, opened.json["statusReason"]) == (201, "open")
+    target = opened.json["links"]["status"]
+    part = json.dumps({"records": [record("A")]}).encode()
+    assert [program.call("PUT", f"{target}/parts/1", part).status for _ in range(2)] == [201, 200]
+    assert stranger.call("PUT", f"{target}/parts/1", part).status == 404
+    assert program.call("PUT", f"{target}/parts/1", part + b" ").code == "part_conflict"
+    assert [line["part"] for line in program.get(f"{target}/parts").json["parts"]] == [1]
+    assert program.post(f"{target}/close", b'{"parts":2}').code == "import_incomplete"
+    assert program.post(f"{target}/close").status == 202
+    assert program.call("PUT", f"{target}/parts/2", part).code == "wrong_state"
+
+
 def test_results_are_lines_or_rows(program: Program, stranger: Program) -> None:
     target = program.push([record("A"), bad_record("B"), b"null", record("A")])
     assert program.get(f"{target}/results/unprocessed").code == "wrong_state"

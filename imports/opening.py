@@ -1,0 +1,102 @@
+"""A job that is sent in parts begins: it has metadata and a number, and takes parts until it is closed."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.utils import timezone
+
+from audit.trail import audited, record
+from customers.keyring import keyring
+from customers.models import Customer
+from imports import ending
+from imports.envelope import open_opening
+from imports.intake import Submission, digest_of_key, repeated_job, take_turn
+from imports.models import ImportJob
+from imports.parts import IDLE_HOURS
+from imports.refusal import Refusal
+
+MAX_OPEN_JOBS: Final = 20
+OPEN: Final = "open"
+EXPIRED: Final = "expired"
+RETRY_AFTER_SECONDS: Final = 60
+
+
+def open_job(submission: Submission) -> ImportJob:
+    """The committed open job; for a repeated idempotency key the one that exists, however far it is. Raises Refusal.
+
+    Its number is taken now: a job accepted later is newer, whichever of them is processed first.
+    """
+    repeated = _repeated(submission)
+    if repeated is not None:
+        return repeated
+    job = _prepare(submission)
+    with audited():
+        if submission.idempotency_key:
+            take_turn(submission, job.kind)
+            repeated = _repeated(submission)
+            if repeated is not None:
+                return repeated
+        _refuse_beyond_limit(job.customer_id)
+        job.save(force_insert=True)
+        record("import.opened", target=f"import:{job.uuid}", customer_id=job.customer_id)
+    return job
+
+
+def expire(now: datetime) -> int:
+    """Ends jobs that stood open for 24 hours without a part; how many."""
+    expired = 0
+    idle = ImportJob.objects.open().filter(open_until__lte=now)
+    for job_id in list(idle.order_by("pk").values_list("pk", flat=True)):
+        with audited():
+            job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
+            if job.open_until is None or job.open_until > now:
+                continue
+            record("import.expired", target=f"import:{job.uuid}", customer_id=job.customer_id, record_count=job.total)
+            ending.end_open(job, reason=EXPIRED)
+            expired += 1
+    return expired
+
+
+def _repeated(submission: Submission) -> ImportJob | None:
+    return repeated_job(submission.customer_id, submission.idempotency_key, submission.body_digest)
+
+
+def _prepare(submission: Submission) -> ImportJob:
+    opening = open_opening(submission.body)
+    now = timezone.now()
+    job_uuid = uuid.uuid4()
+    sealer = keyring(submission.customer_id).sealer("imports_importjob", "metadata")
+    customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
+    key = submission.idempotency_key
+    return ImportJob(
+        uuid=job_uuid,
+        customer_id=submission.customer_id,
+        kind=ImportJob.Kind.IMPORT,
+        status_reason=OPEN,
+        source=opening.source,
+        metadata=sealer.seal(opening.metadata, job_uuid.bytes),
+        hmac_key_id=submission.hmac_key_id,
+        request_id=submission.request_id,
+        source_ip=submission.source_ip,
+        idempotency_digest=digest_of_key(key, ImportJob.Kind.IMPORT) if key else None,
+        body_digest=submission.body_digest,
+        total=0,
+        batch_count=0,
+        expected_total=opening.expected_records,
+        open_until=now + timedelta(hours=IDLE_HOURS),
+        created_at=now,
+        expires_at=now + timedelta(days=customer.retention_days),
+    )
+
+
+def _refuse_beyond_limit(customer_id: int) -> None:
+    """Under the customer's lock, so that parallel openings are counted one after the other."""
+    Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
+    count = ImportJob.objects.filter(customer_id=customer_id).open().count()
+    if count >= MAX_OPEN_JOBS:
+        raise Refusal(
+            "too_many_open_imports",
+            f"{count} imports in parts are open, which is the limit; close or cancel one first.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
