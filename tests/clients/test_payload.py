@@ -190,7 +190,7 @@ class TestSize:
         noise = b"{" + random.Random(7).randbytes(limit + 10_000)
         error = refusal(write(tmp_path, "crm.json", noise) if is_file else noise, Options(format="json"))
         assert error.code == "too_large"
-        assert "Split it" in str(error.hint)
+        assert "in parts" in str(error.hint)
 
     def test_a_stream_over_the_limit_is_packed(self, limit: int) -> None:
         payload, sent = wire(io.BytesIO(DOCUMENT.ljust(limit + 1)), Options(format="json"))

@@ -140,7 +140,7 @@ def too_large(name: str) -> FixFile:
     return FixFile(
         "too_large",
         f"{name} is too large for one import: at most 50 MB on the wire, gzip included, and 512 MB unpacked.",
-        hint="Split it and push each file by itself. Jobs in several parts come in a later release.",
+        hint="push sends a file from disk in parts; anything else has to be split.",
     )
 
 

@@ -14,11 +14,12 @@ from longshore.body import MemoryBody, OnBytes
 from longshore.calls import Call, OnWait, Session
 from longshore.config import Config
 from longshore.errors import FixConfiguration, LongshoreError, TryLater
+from longshore.parts import PART_BYTES, SMALLEST_PART_BYTES, SPLIT_OVER_BYTES, push_in_parts
 from longshore.patience import Timing
 from longshore.payload import MEDIA_TYPES, Options, Reading, prepare
 from longshore.refusals import is_longshore, not_ours
 from longshore.shapes import Found, Import, Kind, ResultLine, Verdict, Verification
-from longshore.source import Source
+from longshore.source import Source, is_regular_file, size_of
 from longshore.watch import Progress, watch
 
 API = "/api/v1"
@@ -29,13 +30,14 @@ _ACCEPTS = {"ndjson": f"{MEDIA_TYPES['ndjson']}, application/x-ndjson;q=0.9", "c
 
 @dataclass(frozen=True)
 class Accepted:
-    """The server's 202: the records are in its database. `answer` is its JSON."""
+    """The server's 202: the records are in its database. `answer` is its JSON; `parts` how many bodies it took."""
 
     job_id: str
     idempotency_key: str
     size: int
     is_gzipped: bool
     answer: Mapping[str, Any]
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,34 @@ class Client:
         *,
         idempotency_key: str | None = None,
         on_bytes: OnBytes | None = None,
+        resume: str | None = None,
+        split_over: int = SPLIT_OVER_BYTES,
+        part_bytes: int = PART_BYTES,
         **reading: Unpack[Reading],
     ) -> Accepted:
         """Send a path, bytes, a binary stream or an iterable of records; return once the server has them.
 
         Retried under one Idempotency-Key (random unless given), so that it becomes one import whatever
         happens on the way; an error carries it as `idempotency_key` for another try with the same data.
+
+        A file of more than `split_over` bytes, or too large for one body even when packed, is sent in parts of about
+        `part_bytes` (before packing): one import still, and what has arrived is never sent again. An error then
+        carries the import as `job_id`; give it as `resume` with the same file, or the same `idempotency_key`.
         """
-        return self._submit("/imports/bulk", data, Options(**reading), idempotency_key, on_bytes)[1]
+        options, key = Options(**reading), _checked_key(idempotency_key)
+        if part_bytes < SMALLEST_PART_BYTES:
+            raise FixConfiguration("part_too_small", f"A part has at least {SMALLEST_PART_BYTES:,} bytes.")
+        is_file = is_regular_file(data)
+        if resume and not is_file:
+            raise FixConfiguration("resume_needs_file", "Only a push of a file can be resumed.", hint="Name the file.")
+        if is_file and (resume or size_of(data) > split_over):
+            return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes)
+        try:
+            return self._submit("/imports/bulk", data, options, key, on_bytes)[1]
+        except LongshoreError as err:
+            if not is_file or err.code not in ("too_large", "body_too_large"):
+                raise
+        return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes)
 
     def validate(
         self, data: Source, *, on_bytes: OnBytes | None = None, **reading: Unpack[Reading]
@@ -186,11 +208,7 @@ class Client:
         idempotency_key: str | None,
         on_bytes: OnBytes | None,
     ) -> tuple[dict[str, Any], Accepted]:
-        key = idempotency_key or str(uuid.uuid4())
-        if not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and '"' not in key):
-            raise FixConfiguration(
-                "idempotency_key_malformed", "An Idempotency-Key is 1 to 255 letters, digits or signs."
-            )
+        key = _checked_key(idempotency_key)
         with prepare(data, options, on_bytes=on_bytes) as payload:
             call = Call(
                 "POST",
@@ -209,8 +227,40 @@ class Client:
             job_id = str(answer.get("jobId") or "")
             return answer, Accepted(job_id, key, payload.body.size, payload.body.is_gzipped, answer)
 
-    def _read(self, call: Call) -> dict[str, Any]:
-        return _object(self._session.send(call))
+    def _push_in_parts(
+        self,
+        data: Source,
+        options: Options,
+        key: str,
+        resume: str | None,
+        part_bytes: int,
+        on_bytes: OnBytes | None,
+    ) -> Accepted:
+        try:
+            pushed = push_in_parts(
+                self._read,
+                API,
+                data,
+                options,
+                idempotency_key=key,
+                part_bytes=part_bytes,
+                resume=_job_id(resume) if resume else None,
+                on_bytes=on_bytes,
+            )
+        except LongshoreError as err:
+            err.idempotency_key = key
+            raise
+        return Accepted(pushed.job_id, key, pushed.size, bool(options.gzip), pushed.answer, pushed.parts)
+
+    def _read(self, call: Call, *, on_bytes: OnBytes | None = None) -> dict[str, Any]:
+        return _object(self._session.send(call, on_bytes=on_bytes))
+
+
+def _checked_key(idempotency_key: str | None) -> str:
+    key = idempotency_key or str(uuid.uuid4())
+    if not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and '"' not in key):
+        raise FixConfiguration("idempotency_key_malformed", "An Idempotency-Key is 1 to 255 letters, digits or signs.")
+    return key
 
 
 def _object(response: httpx2.Response) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class LongshoreError(Exception):
         self.request_id = request_id
         self.errors = tuple(errors)
         self.idempotency_key: str | None = None
+        self.job_id: str | None = None
 
 
 class FixConfiguration(LongshoreError):

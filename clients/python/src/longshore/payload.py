@@ -89,16 +89,25 @@ def prepare(data: Source, options: Options, *, on_bytes: OnBytes | None = None) 
         raise
 
 
-def _prepare(opened: Opened, options: Options, on_bytes: OnBytes | None) -> Payload:
+@dataclass(frozen=True)
+class Look:
+    """What the beginning of a source tells: `skip` bytes of byte order mark, and metadata for what has none itself."""
+
+    format: Format
+    skip: int
+    metadata: Mapping[str, str]
+    has_metadata_line: bool
+
+
+def look_at(opened: Opened, options: Options) -> Look:
+    """FixFile for what cannot be right, before anything is hashed or sent."""
     if not opened.head:
         raise FixFile("file_empty", f"{opened.name} is empty.", hint="Name a file with records in it.")
     format = options.format or _format_of(opened.name)
     head = opened.text_head()
     skip = sniff.byte_order_mark(head, opened.name)
     head = head[skip:]
-    metadata = _metadata(opened, options)
-    prefix = b""
-    query: tuple[tuple[str, str], ...] = ()
+    has_metadata_line = False
     if format != "csv":
         _refuse(opened.name, "--type", options.type, "each record in it names its own type")
     if format == "json":
@@ -106,16 +115,25 @@ def _prepare(opened: Opened, options: Options, on_bytes: OnBytes | None) -> Payl
         _refuse(opened.name, "--source", options.source, "its own metadata names the source")
         _refuse(opened.name, "--timestamp", options.timestamp, "its own metadata holds the timestamp")
     elif format == "ndjson":
-        if sniff.has_metadata_line(head):
+        has_metadata_line = sniff.has_metadata_line(head)
+        if has_metadata_line:
             _refuse(opened.name, "--source", options.source, "its metadata line names the source")
             _refuse(opened.name, "--timestamp", options.timestamp, "its metadata line holds the timestamp")
-        else:
-            prefix = line({"metadata": metadata})
     else:
         sniff.check_csv(head, opened.name, has_type=options.type is not None)
-        query = (*metadata.items(), *((("type", options.type),) if options.type else ()))
-    body = _body(opened, prefix, skip, options.gzip, on_bytes)
-    return Payload(opened.name, MEDIA_TYPES[format], query, body, opened.close)
+    return Look(format, skip, _metadata(opened, options), has_metadata_line)
+
+
+def _prepare(opened: Opened, options: Options, on_bytes: OnBytes | None) -> Payload:
+    look = look_at(opened, options)
+    prefix = b""
+    query: tuple[tuple[str, str], ...] = ()
+    if look.format == "ndjson" and not look.has_metadata_line:
+        prefix = line({"metadata": look.metadata})
+    elif look.format == "csv":
+        query = (*look.metadata.items(), *((("type", options.type),) if options.type else ()))
+    body = _body(opened, prefix, look.skip, options.gzip, on_bytes)
+    return Payload(opened.name, MEDIA_TYPES[look.format], query, body, opened.close)
 
 
 def _body(opened: Opened, prefix: bytes, skip: int, wants_gzip: bool | None, on_bytes: OnBytes | None) -> Body:

@@ -56,6 +56,10 @@ class Opened:
         except (OSError, EOFError, zlib.error) as err:
             raise _bad_gzip(self.name) from err
 
+    def text_size(self) -> int | None:
+        """Bytes of a file as it is unpacked; None where only reading it would tell."""
+        return None if self.is_gzipped or not self.file else os.fstat(self.file.fileno()).st_size
+
     def close(self) -> None:
         if self.file:
             self.file.close()
@@ -78,6 +82,21 @@ def open_source(data: Source) -> Opened:
     lines = _lines(data)
     first = next(lines, b"")
     return Opened("records.ndjson", first[:HEAD_BYTES], lambda: itertools.chain([first], lines), None, None)
+
+
+def is_regular_file(data: Source) -> bool:
+    """Whether it can be read again from its beginning."""
+    return isinstance(data, str | Path) and Path(data).is_file()
+
+
+def size_of(data: Source) -> int:
+    """Bytes of a path's file, 0 for anything else."""
+    return Path(data).stat().st_size if isinstance(data, str | Path) else 0
+
+
+def reader(chunks: Iterator[bytes]) -> io.BufferedReader:
+    """Chunks as a file."""
+    return io.BufferedReader(_Reader(chunks), CHUNK_BYTES)
 
 
 def line(value: Mapping[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from longshore.cli.arguments import parser
-from longshore.cli.commands import COMMANDS, Interrupted, resume_command
+from longshore.cli.commands import COMMANDS, Interrupted, resume_advice, resume_command
 from longshore.cli.exits import Exit
 from longshore.cli.screen import Screen
 from longshore.cli.words import plain
@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _advice(err: LongshoreError, args: argparse.Namespace) -> list[str]:
     """How to resume a push that may have arrived."""
+    if args.command == "push" and err.job_id and err.code not in ("parts_differ", "wrong_state"):
+        return resume_advice(args, err.job_id)
     if args.command != "push" or err.exit_code != Exit.TRY_LATER or not err.idempotency_key:
         return []
     return [

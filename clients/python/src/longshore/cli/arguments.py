@@ -7,6 +7,7 @@ from pathlib import Path
 from longshore.calls import version
 from longshore.cli.exits import EXPLANATION
 from longshore.client import DEFAULT_TIMEOUT_SECONDS
+from longshore.parts import PART_BYTES, SPLIT_OVER_BYTES
 from longshore.payload import FORMATS
 
 _ENVIRONMENT = """environment:
@@ -16,8 +17,9 @@ _ENVIRONMENT = """environment:
 """
 _FILES = """files:
   BigCorp JSON (.json), one record a line (.ndjson, .jsonl) or comma-separated values (.csv), each also
-  packed (.gz). At most 50 MB on the wire; larger ones are packed by the way. "-" reads standard input
-  into memory, never into a temporary file, and needs --format.
+  packed (.gz). At most 50 MB on the wire; larger ones are packed by the way, and push sends still larger
+  ones in parts that make one import. "-" reads standard input into memory, never into a temporary file,
+  and needs --format.
 """
 
 
@@ -47,6 +49,21 @@ def parser() -> argparse.ArgumentParser:
     _add_file(push)
     push.add_argument("--watch", action="store_true", help="stay until it is done and show how it went")
     push.add_argument("--idempotency-key", metavar="KEY", help="resume a push: the same file, the same key")
+    push.add_argument("--resume", metavar="JOB", help="go on with a push in parts: the same file, the import it made")
+    push.add_argument(
+        "--split-over",
+        type=_bytes,
+        default=SPLIT_OVER_BYTES,
+        metavar="BYTES",
+        help="send a larger file in parts (%(default)s), and any that is too large for one body",
+    )
+    push.add_argument(
+        "--part-size",
+        type=_bytes,
+        default=PART_BYTES,
+        metavar="BYTES",
+        help="how much of the file a part holds (%(default)s); the same again with --resume",
+    )
 
     _add_file(command("validate", "check a file without storing anything", _FILES))
 
@@ -107,6 +124,13 @@ def _seconds(text: str) -> float:
     if not math.isfinite(seconds) or seconds <= 0:
         raise ValueError(text)
     return seconds
+
+
+def _bytes(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError(text)
+    return count
 
 
 def _text(text: str) -> str:

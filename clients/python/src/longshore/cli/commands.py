@@ -37,8 +37,18 @@ def push(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     name = _name(args)
     with following(screen, name) as progress:
         try:
-            accepted = client.push(_source(args), idempotency_key=key, on_bytes=progress.bytes, **_reading(args))
-        except KeyboardInterrupt:
+            accepted = client.push(
+                _source(args),
+                idempotency_key=key,
+                on_bytes=progress.bytes,
+                resume=args.resume,
+                split_over=args.split_over,
+                part_bytes=args.part_size,
+                **_reading(args),
+            )
+        except KeyboardInterrupt as err:
+            if job := getattr(err, "job_id", None):
+                raise Interrupted(*resume_advice(args, job)) from None
             raise Interrupted(
                 "Whether the server has accepted it is not known. To go on:", resume_command(args, key)
             ) from None
@@ -55,6 +65,15 @@ def resume_command(args: argparse.Namespace, key: str) -> str:
     """The command that was given, under the same Idempotency-Key."""
     given = [] if args.idempotency_key else ["--idempotency-key", key]
     return shlex.join(["longshore", *args.argv, *given])
+
+
+def resume_advice(args: argparse.Namespace, job: str) -> list[str]:
+    """How to go on with a push in parts."""
+    given = [] if args.resume else ["--resume", job]
+    return [
+        "What has arrived stays with the server for 24 hours. To go on from there:",
+        f"  {shlex.join(['longshore', *args.argv, *given])}",
+    ]
 
 
 def validate(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
@@ -161,6 +180,7 @@ def _finish(client: Client, screen: Screen, job: str, more: Mapping[str, Any] | 
 
 def _say_accepted(screen: Screen, name: str, accepted: Accepted) -> None:
     packed = ", packed" if accepted.is_gzipped else ""
+    packed += f", in {accepted.parts} parts" if accepted.parts > 1 else ""
     screen.say(Text(f"{plain(name)} accepted as import {plain(accepted.job_id)} ({size(accepted.size)}{packed})"))
 
 

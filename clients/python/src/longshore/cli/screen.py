@@ -85,5 +85,6 @@ def _as_json(error: LongshoreError) -> dict[str, Any]:
         "requestId": error.request_id,
         "errors": list(error.errors) or None,
         "idempotencyKey": error.idempotency_key,
+        "jobId": error.job_id,
     }
     return {name: value for name, value in members.items() if value is not None}
