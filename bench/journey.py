@@ -1,10 +1,12 @@
 """One import from its last byte on the wire to the commit of its last batch."""
 
+import contextlib
 import statistics
 import threading
 import time
 from dataclasses import dataclass, field
 
+import psutil
 import psycopg
 
 from bench.wire import Caller
@@ -16,15 +18,20 @@ _STATUS_EVERY_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Journey:
-    """Seconds to the 202, seconds from the 202 to completed, and the latencies of status calls on the way."""
+    """Seconds to the 202, seconds from the 202 to completed, processor seconds of the house in all, and the latencies
+    of status calls on the way."""
 
     accepted: float
     completed: float
+    processor: float
     status: list[float] = field(default_factory=list)
 
 
-def travel(caller: Caller, database: "psycopg.Connection[tuple[object, ...]]", body: bytes, *, ask: bool) -> Journey:
+def travel(
+    caller: Caller, house: psutil.Process, database: "psycopg.Connection[tuple[object, ...]]", body: bytes, *, ask: bool
+) -> Journey:
     """Push and wait; the end is seen in the database, so after its commit. With `ask` a caller asks all the time."""
+    processor = processor_seconds(house)
     job_id, accepted = caller.push(body)
     began = time.perf_counter()
     latencies: list[float] = []
@@ -38,7 +45,17 @@ def travel(caller: Caller, database: "psycopg.Connection[tuple[object, ...]]", b
         stop.set()
         if ask:
             asking.join()
-    return Journey(accepted, completed, latencies)
+    return Journey(accepted, completed, processor_seconds(house) - processor, latencies)
+
+
+def processor_seconds(house: psutil.Process) -> float:
+    """Of the supervisor and all below it, ended ones too. Unlike the clock it hardly minds who else computes."""
+    seconds = 0.0
+    for process in (house, *house.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 def _wait(database: "psycopg.Connection[tuple[object, ...]]", job_id: str, began: float) -> float:

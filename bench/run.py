@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 from django.conf import settings
 from django.db import connection
@@ -32,6 +33,8 @@ def run(folder: Path, *, repetitions: int, records: int) -> None:
             _, key = create_customer("Bench")
         address = urlsplit(house.url)
         caller = Caller(address.hostname or "", address.port or 0, key.key_id, key.secret)
+        assert house.up is not None
+        processes = psutil.Process(house.up.pid)
         intake, store = IntakeFloor(url), StoreFloor(url)
         with psycopg.connect(url, autocommit=True) as database:
             journeys, intakes, stores = [], [], []
@@ -39,7 +42,7 @@ def run(folder: Path, *, repetitions: int, records: int) -> None:
                 _empty(database)
                 intake_floor = intake.measure(body)
                 _empty(database)
-                journey = travel(caller, database, body, ask=False)
+                journey = travel(caller, processes, database, body, ask=False)
                 store_floor = store.measure()
                 if repetition:
                     journeys.append(journey)
@@ -47,7 +50,7 @@ def run(folder: Path, *, repetitions: int, records: int) -> None:
                     stores.append(store_floor)
                     _print_repetition(repetition, journey, intake_floor, store_floor, records)
             _empty(database)
-            asked = travel(caller, database, body, ask=True)
+            asked = travel(caller, processes, database, body, ask=True)
         connection.close()
         _print_table(journeys, intakes, stores, asked, records, store.facts())
 
@@ -79,6 +82,7 @@ def _print_table(
     intake_ratio = median([j.accepted / floor for j, floor in zip(journeys, intakes, strict=True)])
     store_ratio = median([j.completed / floor for j, floor in zip(journeys, stores, strict=True)])
     rate = records / completed
+    processor = median([j.processor for j in journeys])
     rows = [
         ("last byte to 202", f"{accepted * 1000:,.0f} ms", "", ""),
         ("  SHA-256, split, zstd, encrypt, COPY", f"{median(intakes) * 1000:,.0f} ms", "", ""),
@@ -90,6 +94,7 @@ def _print_table(
             f"at least {RECORDS_PER_SECOND:,}",
             _verdict(rate >= RECORDS_PER_SECOND),
         ),
+        ("  processor time of all processes", f"{processor / records * 1e6:.0f} us a record", "", ""),
         ("  bare binary COPY of the stored rows", f"{median(stores):.2f} s", "", ""),
         ("  ratio", f"{store_ratio:.2f}", f"at most {STORE_RATIO:g}", _verdict(store_ratio <= STORE_RATIO)),
         *_latencies(asked.status),
