@@ -50,6 +50,14 @@ CODES: Final[dict[str, str]] = {
 }
 """Every code a record can fail with at this stage, and the message shown for it."""
 
+STORE_CODES: Final[dict[str, str]] = {
+    "worker_stopped": "Every worker that tried this record stopped before it was done.",
+    "lock_timeout": "The record was in use elsewhere for too long.",
+    "statement_timeout": "The database took too long over this record.",
+    "limit_exceeded": "A limit of this server was used up.",
+}
+"""Reasons that lie with the server: such a record is tried again by itself."""
+
 
 class Record(Struct, forbid_unknown_fields=True):
     """One record as the specification shapes it. Numbers with a fraction or exponent are kept as their raw text.
@@ -74,7 +82,7 @@ class Record(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a record is refused: a code of CODES and a JSON Pointer to the fault, for the record's owner alone.
+    """Why a record is refused: a code of CODES or STORE_CODES, and a JSON Pointer for the record's owner alone.
 
     Where the pointer would have more than MAX_POINTER_LENGTH characters it names the nearest place above that has not.
     """
@@ -93,7 +101,7 @@ class Problem:
 
     @property
     def message(self) -> str:
-        return CODES[self.code]
+        return CODES.get(self.code) or STORE_CODES[self.code]
 
 
 class Refused(Exception):

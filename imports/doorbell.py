@@ -36,6 +36,11 @@ def ring(job_id: int) -> None:
             return  # one wait for a Valkey that hangs is enough: a caller may be waiting for its 202
 
 
+def wake(number: int) -> None:
+    """Wakes one worker for failed records that are due; `number` only tells one cause from another. Never raises."""
+    _enqueue(number, message_id=f"{QUEUE}-retry-{number}-{int(time.time())}")
+
+
 def ring_on(job_id: int) -> None:
     """A worker that ends its turn with work left passes its place on: one message for one message."""
     _enqueue(job_id, message_id=None)

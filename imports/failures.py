@@ -1,17 +1,19 @@
 """Records that did not make it: written with their batch, kept as sent, named by a code and a place."""
 
 import hashlib
+import random
 import struct
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 from django.db import connection
 
 from customers.keyring import Keyring
+from customers.models import Customer
 from imports import checking
 from imports.copying import copy_rows
 from imports.models import FailedRecord, ImportBatch, ImportJob
@@ -31,15 +33,23 @@ _COLUMNS: Final = {
     "problems": "bytea",
     "category": "varchar",
     "group_key": "bytea",
-    "attempts": "int2",
+    "attempts": "int4",
     "state": "varchar",
+    "next_attempt_at": "timestamptz",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
 }
 _TABLE: Final = "imports_failedrecord"
-_PLACE_LENGTH: Final = 300
+RETRYABLE: Final = frozenset(checking.STORE_CODES)
+"""Codes of failures that may pass when tried again; all others wait for a person."""
 
-_encode = msgspec.json.encode
+DEFAULT_TRIES: Final = 3
+DEFAULT_BASE_SECONDS: Final = 2
+LONGEST_PAUSE_SECONDS: Final = 3600
+
+PLACE_LENGTH: Final = 300
+
+encode_problems = msgspec.json.encode
 _decode = msgspec.json.Decoder(list[checking.Problem]).decode
 
 
@@ -62,7 +72,12 @@ def store_failures(
     for failure in failures:
         external_id, record_type = checking.identity(failure.raw)
         first = failure.problems[0]
-        row = _row(job.uuid, failure.index)
+        row = failure_row(job.uuid, failure.index)
+        category = category_of(first.code)
+        next_attempt_at = None
+        if category == FailedRecord.Category.RETRYABLE and state == FailedRecord.State.OPEN:
+            policy = retry_policy(job.customer_id)
+            next_attempt_at = now + policy.pause(1) if policy.tries else None
         rows.append(
             (
                 job.customer_id,
@@ -74,13 +89,14 @@ def store_failures(
                 payloads.seal(failure.raw, row),
                 FailedRecord.Stage.CHECK.value,
                 first.code,
-                first.place[:_PLACE_LENGTH],
+                first.place[:PLACE_LENGTH],
                 first.message,
-                details.seal(_encode(failure.problems), row),
-                FailedRecord.Category.PERMANENT.value,
+                details.seal(encode_problems(failure.problems), row),
+                category.value,
                 group_key(record_type, FailedRecord.Stage.CHECK, first.code, first.place),
                 1,
                 state.value,
+                next_attempt_at,
                 now,
                 now,
             )
@@ -94,7 +110,7 @@ def open_failures(job: ImportJob, failures: Iterable[FailedRecord], keys: Keyrin
     """The failed records of `job` as their owner may see them. Raises DecryptionError."""
     payloads, details = keys.opener(_TABLE, "payload"), keys.opener(_TABLE, "problems")
     for failure in failures:
-        row = _row(job.uuid, failure.index)
+        row = failure_row(job.uuid, failure.index)
         yield Failure(
             failure.index,
             payloads.open(bytes(failure.payload), row),
@@ -107,6 +123,31 @@ def group_key(record_type: str, stage: str, code: str, place: str) -> bytes:
     return hashlib.sha256("\0".join((record_type, stage, code, place)).encode()).digest()[:16]
 
 
-def _row(job_uuid: uuid.UUID, index: int) -> bytes:
+def category_of(code: str) -> FailedRecord.Category:
+    return FailedRecord.Category.RETRYABLE if code in RETRYABLE else FailedRecord.Category.PERMANENT
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a passing failure is tried again by itself, and how soon: exponential backoff with full jitter."""
+
+    tries: int
+    base_seconds: int
+
+    def pause(self, number: int) -> timedelta:
+        """Before try `number`, counted from 1: evenly spread up to base, then twice as long with each, at most 1 h."""
+        return timedelta(seconds=random.uniform(0, self.longest(number)))  # noqa: S311 - spreads load, hides nothing
+
+    def longest(self, number: int) -> float:
+        return float(min(self.base_seconds * 2 ** (number - 1), LONGEST_PAUSE_SECONDS))
+
+
+def retry_policy(customer_id: int) -> RetryPolicy:
+    """The customer's own, where it has one."""
+    tries, base = Customer.objects.values_list("retry_tries", "retry_base_seconds").get(pk=customer_id)
+    return RetryPolicy(DEFAULT_TRIES if tries is None else tries, base or DEFAULT_BASE_SECONDS)
+
+
+def failure_row(job_uuid: uuid.UUID, index: int) -> bytes:
     """What binds a failed record's ciphertext to its row."""
     return job_uuid.bytes + struct.pack(">I", index)

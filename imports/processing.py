@@ -12,7 +12,7 @@ from psycopg import errors
 
 from audit.trail import audited
 from customers.keyring import Keyring, keyring
-from imports import attempts, batching, checking, ending, publishing, storing
+from imports import attempts, batching, checking, ending, publishing, recounting, resolving, storing
 from imports.claiming import claim
 from imports.confinement import begin_batch, is_asked_to_stop
 from imports.failpoints import hit, watched
@@ -97,7 +97,9 @@ def process(batch: ImportBatch) -> None:
         keys=keys,
         seal=job.kind == ImportJob.Kind.IMPORT,
     )
+    older = None
     if job.kind == ImportJob.Kind.IMPORT:
+        older = resolving.lock_older(sorted_out.incoming, job=job)
         stored = storing.store(sorted_out.incoming, job=job, data_key_id=sorted_out.data_key_id)
     else:
         stored = storing.compare(sorted_out.incoming, customer_id=job.customer_id)
@@ -108,6 +110,8 @@ def process(batch: ImportBatch) -> None:
     batch.by_type = sorted_out.count_by_type()
     batch.ended_at = now
     batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
+    if older is not None:
+        recounting.move_counts(older.resolve(by=job.pk))
     _count(job, Counter(sorted_out.outcomes))
 
 

@@ -16,6 +16,8 @@ from imports.progress import Snapshot, snapshot, wire_time
 INLINE_ERRORS: Final = 100
 SUMMARY_LINES: Final = 100
 
+_KINDS: Final[dict[str, str]] = {"import": "import", "dry_run": "dryRun", "edit": "edit"}
+
 
 class RecordError(TypedDict):
     """`record` is the id as sent, or `#index` where the record has none that can be read."""
@@ -59,7 +61,7 @@ def summarise(job: ImportJob, now: datetime) -> JobSummary:
     return {
         **snapshot(job, now),
         "jobId": str(job.uuid),
-        "kind": "dryRun" if job.kind == ImportJob.Kind.DRY_RUN else "import",
+        "kind": _KINDS[job.kind],
         "source": job.source,
         "expiresAt": wire_time(job.expires_at),
         "links": links(job),
@@ -139,5 +141,6 @@ def links(job: ImportJob) -> dict[str, str]:
         "socket": f"{here}/socket-ticket",
         "results": f"{here}/results",
         "cancel": f"{here}/cancel",
+        "retry": f"{here}/retry",
         **of_parts,
     }

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from customers import expiry
 from customers.nonces import forget_expired
-from imports import doorbell, opening
+from imports import doorbell, opening, redriving, resolving, retrying
 from imports.claiming import unheld
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
@@ -32,6 +32,9 @@ def sweep() -> int:
         logger.warning("doorbell_unreachable cause=%s", type(err).__name__)
         return 0
     rung = 0
+    if retrying.is_due() or redriving.is_due():
+        doorbell.wake(0)
+        rung += 1
     for job_id in (
         ImportJob.objects.closed()
         .unfinished()
@@ -53,6 +56,7 @@ def _is_left_alone(job_id: int) -> bool:
 
 def tidy() -> None:
     """What has expired goes; what will expire soon is said."""
+    resolving.resolve_overtaken()
     now = timezone.now()
     forget_expired(now)
     expiry.warn(now)

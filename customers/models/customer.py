@@ -58,6 +58,18 @@ class Customer(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Validations in any minute. Empty: the house's limit, 2,000.",
     )
+    retry_tries = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(20)],
+        help_text="How often a record that failed for a passing reason is tried again. Empty: 3.",
+    )
+    retry_base_seconds = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(3600)],
+        help_text="Longest pause before the first of these tries; it doubles with each. Empty: 2.",
+    )
     retention_days = models.PositiveIntegerField(
         default=30,
         validators=[MinValueValidator(1), MaxValueValidator(3650)],

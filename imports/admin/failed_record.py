@@ -14,7 +14,7 @@ class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
     list_filter = ("state", "stage")
     search_fields = ("job__uuid__exact",)
     search_help_text = "A whole job id."
-    concealed = ("payload", "problems", "key", "group_key", "job__metadata")
+    concealed = ("payload", "edited", "problems", "key", "group_key", "job__metadata")
     fields = (
         "job",
         "customer",
@@ -27,7 +27,10 @@ class FailedRecordAdmin(ReadOnlyAdmin[FailedRecord]):
         "message",
         "state",
         "attempts",
+        "tried_at",
         "next_attempt_at",
+        "discard_reason",
+        "redrive",
         "resolved_by",
         "created_at",
         "updated_at",

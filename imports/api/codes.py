@@ -142,6 +142,12 @@ CODES: Final[dict[str, Code]] = {
         "What has arrived is not what was announced, or a part between the first and the last is missing.",
         "Send what errors names and close again.",
     ),
+    "attempt_passed": Code(
+        409,
+        "Attempt passed",
+        "The record was tried or changed since you read it; your edit was not sent.",
+        "Read the failed record again and send your edit with the attempt it shows now, if it is still open.",
+    ),
     "results_expired": Code(
         410,
         "Results expired",

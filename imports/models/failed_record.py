@@ -1,5 +1,7 @@
 """A record that did not make it, why, and what became of it."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 
@@ -7,6 +9,7 @@ from customers.models import Customer
 from imports.models.batch import ImportBatch
 from imports.models.job import ImportJob
 from imports.models.record import Record
+from imports.models.redrive import Redrive
 
 
 class FailedRecord(models.Model):
@@ -26,6 +29,15 @@ class FailedRecord(models.Model):
     class Category(models.TextChoices):
         PERMANENT = "permanent", "Needs a change"
         RETRYABLE = "retryable", "May pass when tried again"
+
+    class DiscardReason(models.TextChoices):
+        DUPLICATE = "duplicate", "Sent by another way"
+        OBSOLETE = "obsolete", "No longer needed"
+        INVALID = "invalid", "Cannot be mended"
+        TEST = "test", "Test data"
+        OTHER = "other", "Another reason"
+
+    UNRESOLVED: ClassVar = (State.OPEN, State.RETRYING)
 
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
@@ -49,9 +61,28 @@ class FailedRecord(models.Model):
     problems = models.BinaryField(help_text="Every fault found, code and exact pointer, encrypted")
     category = models.CharField(max_length=10, choices=Category.choices, default=Category.PERMANENT)
     group_key = models.BinaryField(help_text="Same for failures of the same type, code and place")
-    attempts = models.PositiveSmallIntegerField(default=1)
+    attempts = models.PositiveIntegerField(default=1, help_text="How often it was tried, the import itself included")
+    tries = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Of these, how often by itself since somebody last asked for it"
+    )
+    tried_at = models.DateTimeField(null=True, help_text="When it was last tried again, by the database's clock")
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     next_attempt_at = models.DateTimeField(null=True)
+    edited = models.BinaryField(null=True, help_text="What a person put in the payload's place, encrypted")
+    edit_job = models.ForeignKey(
+        ImportJob,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        help_text="The edit's own number, the origin of what it stores",
+    )
+    redrive = models.ForeignKey(
+        Redrive, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False, db_constraint=False
+    )
+    discard_reason = models.CharField(
+        max_length=10, choices=DiscardReason.choices, default="", db_default="", blank=True
+    )
     resolved_by = models.ForeignKey(ImportJob, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -68,7 +99,19 @@ class FailedRecord(models.Model):
                 condition=Q(key__isnull=False),
                 name="failed_record_by_key",
             ),
+            models.Index(
+                fields=["customer", "key", "job"],
+                condition=Q(key__isnull=False, state__in=["open", "retrying"]),
+                name="failed_record_unresolved",
+            ),
             models.Index(fields=["customer", "state", "group_key"], name="failed_record_by_group"),
+            models.Index(fields=["customer", "id"], name="failed_record_by_customer"),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False, state__in=["open", "retrying"]),
+                name="failed_record_due",
+            ),
+            models.Index(fields=["redrive"], condition=Q(state="retrying"), name="failed_record_under_way"),
         ]
 
     def __str__(self) -> str:

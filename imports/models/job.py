@@ -33,6 +33,7 @@ class ImportJob(models.Model):
     class Kind(models.TextChoices):
         IMPORT = "import", "Import"
         DRY_RUN = "dry_run", "Dry run"
+        EDIT = "edit", "Edit of a failed record"
 
     class Status(models.TextChoices):
         PENDING = "pending", "Pending"

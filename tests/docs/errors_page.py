@@ -33,7 +33,7 @@ def render() -> str:
         (f"`{name}`", str(code.status), code.meaning, code.next_step)
         for name, code in sorted(CODES.items(), key=lambda item: (item[1].status, item[0]))
     )
-    records = ((f"`{name}`", message) for name, message in checking.CODES.items())
+    records = ((f"`{name}`", message) for name, message in {**checking.CODES, **checking.STORE_CODES}.items())
     return "\n".join(
         (
             _INTRODUCTION,
@@ -45,6 +45,8 @@ def render() -> str:
             "status and of `POST /imports/validate`, and in the results, each with a JSON Pointer to the place.",
             "",
             *_table(("code", "meaning"), records),
+            "",
+            f"The last {len(checking.STORE_CODES)} lie with the server: such a record is tried again by itself.",
             "",
         )
     )

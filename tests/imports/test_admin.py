@@ -22,12 +22,12 @@ from imports.admin.reading import COUNTED, CappedPaginator
 from imports.claiming import claim
 from imports.envelope import JSON
 from imports.intake import Submission, accept
-from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
+from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record, Redrive
 from imports.processing import process
 
 pytestmark = pytest.mark.django_db
 
-MODELS = (ImportJob, ImportBatch, BatchAttempt, Record, FailedRecord)
+MODELS = (ImportJob, ImportBatch, BatchAttempt, Record, FailedRecord, Redrive)
 SECRETS = ("Ada Lovelace", "ada@example.org", "C-4711", "Analytical Engine")
 QueryLimit = Callable[[int], AbstractContextManager[None]]
 
@@ -74,6 +74,9 @@ def done_import(customer: Customer, *, good: int, bad: int) -> ImportJob:
     now = timezone.now()
     BatchAttempt.objects.create(
         batch_id=batch.pk, customer_id=customer.pk, worker="worker-1", started_at=now, ended_at=now, end="done"
+    )
+    Redrive.objects.create(
+        customer=customer, wanted_job=made, wanted_state="open", total=bad, actor_kind="key", actor_id="bk_1"
     )
     made.refresh_from_db()
     return made
@@ -122,7 +125,8 @@ def test_staff_without_the_permission_see_nothing(model: type[models.Model], job
 
 
 @pytest.mark.parametrize(
-    ("model", "queries"), [(ImportJob, 4), (ImportBatch, 4), (BatchAttempt, 4), (Record, 4), (FailedRecord, 4)]
+    ("model", "queries"),
+    [(ImportJob, 4), (ImportBatch, 4), (BatchAttempt, 4), (Record, 4), (FailedRecord, 4), (Redrive, 4)],
 )
 def test_a_list_costs_the_same_however_long_it_is(
     model: type[models.Model],

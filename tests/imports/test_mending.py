@@ -1,0 +1,157 @@
+"""One failed record in a person's hands: edited, discarded; each job that is touched gives its whole account."""
+
+import json
+from typing import Any
+
+import pytest
+
+from audit.models import AuditEvent
+from imports import listing, mending
+from imports.lookup import look_up
+from imports.models import FailedRecord, ImportJob, Record
+from imports.refusal import Refusal
+from tests.imports.mishaps import as_sent, failed_import, large, retry_all, states_of
+from tests.imports.pipeline import (
+    Caller,
+    account_of,
+    bad_record,
+    calling,
+    in_threads,
+    outcomes_of,
+    push,
+    record,
+    run,
+    stored_by,
+    work,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def edit(caller: Caller, row: FailedRecord, content: dict[str, Any], *, attempt: int = 1) -> FailedRecord:
+    with calling(caller):
+        return mending.edit(row, json.dumps(content).encode(), attempt=attempt)
+
+
+def test_an_edited_record_is_stored_and_the_original_kept(owner: Caller) -> None:
+    job = run(owner, [bad_record("A"), record("B")])
+    row = edit(owner, FailedRecord.objects.get(), record("A", attributes={"v": "mended"}))
+    assert (row.state, states_of(job)) == ("retrying", ["retrying"])
+    retry_all()
+    assert outcomes_of(account_of(job)) == ["created", "created"]
+    assert stored_by(owner)["customer", "A"]["attributes"] == {"v": "mended"}
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == ("resolved", 2)
+    assert as_sent(row) == bad_record("A")
+    assert as_sent(row, "edited")["attributes"] == {"v": "mended"}
+
+
+def test_an_edit_is_newer_than_what_was_accepted_before_it_and_older_than_what_came_after(owner: Caller) -> None:
+    job = run(owner, [bad_record("A"), bad_record("B")])
+    FailedRecord.objects.update(state="discarded")  # so that the next import leaves them alone
+    before = push(owner, [record("A", attributes={"v": "before"}), record("B", attributes={"v": "before"})])
+    FailedRecord.objects.update(state="open")
+    first, second = FailedRecord.objects.order_by("index")
+    edit(owner, first, record("A", attributes={"v": "edit"}))
+    edit(owner, second, record("B", attributes={"v": "edit"}))
+    after = push(owner, [record("B", attributes={"v": "after"})])
+    work()
+    retry_all()
+    contents = {external_id: content["attributes"]["v"] for (_, external_id), content in stored_by(owner).items()}
+    assert contents == {"A": "edit", "B": "after"}
+    assert outcomes_of(account_of(job)) == ["updated", "superseded"]
+    assert account_of(before).failed == account_of(after).failed == 0
+
+
+def test_an_edit_has_a_number_of_its_own_that_is_a_job_everywhere(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    row = edit(owner, FailedRecord.objects.get(), record("A"))
+    retry_all()
+    origin = ImportJob.objects.get(kind=ImportJob.Kind.EDIT)
+    assert (account_of(origin).total, origin.status) == (0, "completed")
+    assert Record.objects.get().origin_job_id == origin.pk > job.pk
+    assert [listed.pk for listed in listing.list_jobs(customer_id=owner.customer.pk).jobs] == [job.pk]
+    found = look_up(customer_id=owner.customer.pk, record_type="customer", external_id="A")
+    assert found is not None
+    assert found["origin"] == {"jobId": str(origin.uuid), "index": row.index}
+    row.refresh_from_db()
+    assert row.resolved_by_id == row.edit_job_id == origin.pk
+
+
+def test_an_edit_may_give_the_record_another_id(owner: Caller) -> None:
+    job = run(owner, [record("A" * 300), b'{"id":"B","type":"pear","attributes":{}}'])
+    first, second = FailedRecord.objects.order_by("index")
+    edit(owner, first, record("A"))
+    edit(owner, second, record("B", "product"))
+    retry_all()
+    assert set(stored_by(owner)) == {("customer", "A"), ("product", "B")}
+    assert account_of(job).created == 2
+
+
+def test_an_edit_that_would_fail_again_changes_nothing(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    with pytest.raises(Refusal) as refused:
+        edit(owner, FailedRecord.objects.get(), record("A", customFields={"tier": 8}))
+    assert refused.value.code == "invalid_body"
+    assert refused.value.errors[0][:2] == ("/record/customFields/tier", "custom_field_not_a_string")
+    assert states_of(job) == ["open"]
+    assert not ImportJob.objects.filter(kind=ImportJob.Kind.EDIT).exists()
+
+
+def test_a_late_edit_is_refused_and_nothing_is_lost(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    row = FailedRecord.objects.get()
+    edit(owner, row, record("A", attributes={"v": "first"}))
+    with pytest.raises(Refusal) as refused:
+        edit(owner, row, record("A", attributes={"v": "second"}))
+    assert refused.value.code == "attempt_passed"
+    assert "retrying at attempt 1" in refused.value.detail
+    retry_all()
+    assert stored_by(owner)["customer", "A"]["attributes"] == {"v": "first"}
+    assert account_of(job).created == 1
+    assert ImportJob.objects.filter(kind=ImportJob.Kind.EDIT).count() == 1
+
+
+def test_of_many_parallel_edits_one_is_sent(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    row = FailedRecord.objects.get()
+    answers = in_threads(*[lambda: edit(owner, row, record("A"))] * 8)
+    assert sum(isinstance(answer, FailedRecord) for answer in answers) == 1
+    assert {answer.code for answer in answers if isinstance(answer, Refusal)} == {"attempt_passed"}
+    retry_all()
+    assert account_of(job).created == 1
+
+
+def test_a_discarded_record_goes_on_counting_as_failed(owner: Caller) -> None:
+    job = failed_import(owner, [large("A")])
+    row = FailedRecord.objects.get()
+    with calling(owner):
+        mending.discard(row, reason="obsolete")
+    assert states_of(job) == ["discarded"]
+    assert account_of(job).failed == 1
+    with calling(owner), pytest.raises(Refusal):
+        mending.discard(row, reason="obsolete")
+    run(owner, [large("A")])
+    assert states_of(job) == ["discarded"]
+    with calling(owner):
+        mending.retry(row)
+    retry_all()
+    assert account_of(job).superseded == 1
+
+
+def test_every_change_is_audited_with_no_more_than_ids_and_codes(owner: Caller) -> None:
+    job = run(owner, [bad_record("A"), bad_record("B"), bad_record("C")])
+    first, second, third = FailedRecord.objects.order_by("index")
+    edit(owner, first, record("A"))
+    with calling(owner):
+        mending.discard(second, reason="test")
+        mending.retry(third)
+    events = AuditEvent.objects.filter(action__startswith="failed_record.").order_by("sequence")
+    assert [event.action for event in events] == [
+        "failed_record.edited",
+        "failed_record.discarded",
+        "failed_record.retried",
+    ]
+    assert {event.target for event in events} == {f"import:{job.uuid}"}
+    assert {event.actor_id for event in events} == {owner.key.key_id}
+    assert events[1].detail == {"index": 1, "reason": "test"}
