@@ -193,6 +193,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Members of one name with other choices: each set gets a name of its own.
+    "ENUM_NAME_OVERRIDES": {
+        "FailedRecordStateEnum": ["open", "retrying", "resolved", "discarded"],
+        "RedriveStateEnum": ["running", "paused", "cancelled", "done"],
+        "WantedStateEnum": ["open", "discarded"],
+        "DiscardReasonEnum": ["duplicate", "obsolete", "invalid", "test", "other"],
+    },
 }
 
 LOGGING = {

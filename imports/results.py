@@ -107,13 +107,13 @@ def _failed(job: ImportJob, batch: ImportBatch, keys: Keyring) -> Iterator[Line]
             "code": first.code,
             "pointer": first.pointer,
             "message": first.message,
-            "data": _as_sent(failure.raw),
+            "data": as_sent(failure.raw),
         }
 
 
 def _unprocessed(index: int, raw: bytes) -> Line:
     external_id, record_type = checking.identity(raw)
-    return {**_line(index, external_id, record_type, "unprocessed"), "data": _as_sent(bytes(raw))}
+    return {**_line(index, external_id, record_type, "unprocessed"), "data": as_sent(bytes(raw))}
 
 
 def _line(index: int, external_id: str | None, record_type: str, outcome: str) -> Line:
@@ -128,7 +128,7 @@ def _line(index: int, external_id: str | None, record_type: str, outcome: str) -
     }
 
 
-def _as_sent(raw: bytes) -> Raw | str:
+def as_sent(raw: bytes) -> Raw | str:
     """The record to the byte where it is JSON; a line that is not JSON at all comes as a string."""
     try:
         msgspec.json.decode(raw, type=Raw)

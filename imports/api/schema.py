@@ -58,6 +58,7 @@ class Links(serializers.Serializer[Any]):
     socket = serializers.CharField()
     results = serializers.CharField()
     cancel = serializers.CharField()
+    retry = serializers.CharField()
     parts = serializers.CharField(required=False, help_text="While the import is open for parts")
     close = serializers.CharField(required=False, help_text="While the import is open for parts")
 
@@ -116,7 +117,7 @@ class ClosingBody(serializers.Serializer[Any]):
 
 class Summary(serializers.Serializer[Any]):
     jobId = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=["import", "dryRun"])
+    kind = serializers.ChoiceField(choices=["import", "dryRun", "edit"])
     source = serializers.CharField(allow_blank=True)
     status = serializers.ChoiceField(choices=ImportJob.Status.values)
     statusReason = serializers.CharField(allow_null=True)

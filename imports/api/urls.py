@@ -20,6 +20,7 @@ class SelectionConverter:
 
 register_converter(SelectionConverter, "selection")
 
+FAILED_RECORD = "failed-records/<uuid:job_id>-<int:index>"
 
 urlpatterns = [
     path("imports", views.ImportListView.as_view(), name="list"),
@@ -30,8 +31,19 @@ urlpatterns = [
     path("imports/<uuid:job_id>/parts", views.PartListView.as_view(), name="parts"),
     path("imports/<uuid:job_id>/parts/<int:number>", views.PartView.as_view(), name="part"),
     path("imports/<uuid:job_id>/close", views.CloseView.as_view(), name="close"),
+    path("imports/<uuid:job_id>/retry", views.RetryView.as_view(), name="retry"),
     path("imports/<uuid:job_id>/results/<selection:selection>", views.ResultsView.as_view(), name="results"),
     path("imports/<uuid:job_id>/socket-ticket", SocketTicketView.as_view(), name="socket-ticket"),
+    path("failed-records", views.FailedRecordListView.as_view(), name="failed-records"),
+    path(FAILED_RECORD, views.FailedRecordView.as_view(), name="failed-record"),
+    path(f"{FAILED_RECORD}/retry", views.FailedRecordRetryView.as_view(), name="failed-record-retry"),
+    path(f"{FAILED_RECORD}/edit", views.FailedRecordEditView.as_view(), name="failed-record-edit"),
+    path(f"{FAILED_RECORD}/discard", views.FailedRecordDiscardView.as_view(), name="failed-record-discard"),
+    path("redrives", views.RedriveStartView.as_view(), name="redrives"),
+    path("redrives/<uuid:redrive_id>", views.RedriveView.as_view(), name="redrive"),
+    path("redrives/<uuid:redrive_id>/pause", views.RedrivePauseView.as_view(), name="redrive-pause"),
+    path("redrives/<uuid:redrive_id>/resume", views.RedriveResumeView.as_view(), name="redrive-resume"),
+    path("redrives/<uuid:redrive_id>/cancel", views.RedriveCancelView.as_view(), name="redrive-cancel"),
     path("records/lookup", views.RecordLookupView.as_view(), name="lookup"),
     path("limits", views.LimitsView.as_view(), name="limits"),
     path("keys/rotate", views.KeyRotationView.as_view(), name="rotate-key"),

@@ -1,12 +1,22 @@
 from imports.api.views.bulk import BulkImportView
 from imports.api.views.cancel import CancelView
 from imports.api.views.close import CloseView
+from imports.api.views.failed_records import FailedRecordListView, FailedRecordView
 from imports.api.views.keys import KeyRotationView
 from imports.api.views.limits import LimitsView
 from imports.api.views.listing import ImportListView
 from imports.api.views.lookup import RecordLookupView
+from imports.api.views.mending import FailedRecordDiscardView, FailedRecordEditView, FailedRecordRetryView
 from imports.api.views.parts import PartListView, PartView
+from imports.api.views.redrives import (
+    RedriveCancelView,
+    RedrivePauseView,
+    RedriveResumeView,
+    RedriveStartView,
+    RedriveView,
+)
 from imports.api.views.results import ResultsView
+from imports.api.views.retry import RetryView
 from imports.api.views.status import ImportStatusView
 from imports.api.views.validate import ValidateView
 
@@ -14,6 +24,11 @@ __all__ = [
     "BulkImportView",
     "CancelView",
     "CloseView",
+    "FailedRecordDiscardView",
+    "FailedRecordEditView",
+    "FailedRecordListView",
+    "FailedRecordRetryView",
+    "FailedRecordView",
     "ImportListView",
     "ImportStatusView",
     "KeyRotationView",
@@ -21,6 +36,12 @@ __all__ = [
     "PartListView",
     "PartView",
     "RecordLookupView",
+    "RedriveCancelView",
+    "RedrivePauseView",
+    "RedriveResumeView",
+    "RedriveStartView",
+    "RedriveView",
     "ResultsView",
+    "RetryView",
     "ValidateView",
 ]

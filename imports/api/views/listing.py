@@ -31,7 +31,7 @@ class ImportListView(APIView):
             customer_id=call_of(request).customer_id,
             status=request.GET.get("status"),
             after=request.GET.get("after"),
-            limit=_limit(request.GET.get("limit")),
+            limit=page_limit(request.GET.get("limit")),
         )
         now = timezone.now()
         return json_answer({"imports": [summarise(job, now) for job in page.jobs], "next": page.next})
@@ -56,7 +56,8 @@ class ImportListView(APIView):
         return json_answer(content, status=201, headers={"Location": links(job)["status"]})
 
 
-def _limit(value: str | None) -> int:
+def page_limit(value: str | None) -> int:
+    """The `limit` of a list; raises Problem for anything but 1 to 50."""
     if value is None:
         return PAGE_SIZE
     if not (value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= PAGE_SIZE):
