@@ -18,7 +18,7 @@ from longshore.parts import PART_BYTES, SMALLEST_PART_BYTES, SPLIT_OVER_BYTES, p
 from longshore.patience import Timing
 from longshore.payload import MEDIA_TYPES, Options, Reading, prepare
 from longshore.refusals import is_longshore, not_ours
-from longshore.shapes import Found, Import, Kind, ResultLine, Verdict, Verification
+from longshore.shapes import FailedRecord, Found, Import, Kind, Redrive, ResultLine, Verdict, Verification
 from longshore.source import Source, is_regular_file, size_of
 from longshore.watch import Progress, watch
 
@@ -176,6 +176,29 @@ class Client:
     def cancel(self, job: str) -> Import:
         """Batches that have not begun are dropped; records already stored stay."""
         return cast(Import, self._read(Call("POST", f"{_job_path(job)}/cancel", is_repeatable=False)))
+
+    def retry(self, job: str) -> Redrive:
+        """Has all open failed records of the import tried again; asked for twice meanwhile, it is one redrive."""
+        return cast(Redrive, self._read(Call("POST", f"{_job_path(job)}/retry")))
+
+    def redrive(self, redrive: str) -> Redrive:
+        """How far it is."""
+        return cast(Redrive, self._read(Call("GET", f"{API}/redrives/{_job_id(redrive)}")))
+
+    def failed_records(
+        self, *, job: str | None = None, code: str | None = None, state: str | None = "open"
+    ) -> Iterator[FailedRecord]:
+        """Newest first, page by page; `state` is open, retrying, resolved or discarded, None for all."""
+        wanted = [("job", _job_id(job) if job else None), ("code", code), ("state", state)]
+        query = [(name, value) for name, value in wanted if value]
+        after: str | None = None
+        while True:
+            page = [*query, ("after", after)] if after else query
+            answer = self._read(Call("GET", f"{API}/failed-records", query=page))
+            yield from answer["failedRecords"]
+            after = answer.get("next")
+            if not after:
+                return
 
     def lookup(self, type: str, id: str) -> Found:
         """One stored record by its business id; CheckId where there is none."""

@@ -79,6 +79,56 @@ class ResultLine(TypedDict):
     data: NotRequired[Any]
 
 
+class FailedRecord(TypedDict):
+    """A record that failed, without what was sent; `attempt` is what an edit must name."""
+
+    id: str
+    jobId: str
+    index: int
+    record: str | None
+    code: str
+    pointer: str
+    message: str
+    state: Literal["open", "retrying", "resolved", "discarded"]
+    attempt: int
+    type: NotRequired[str | None]
+    category: NotRequired[str]
+    isEdited: NotRequired[bool]
+    nextAttemptAt: NotRequired[str | None]
+    lastAttemptAt: NotRequired[str | None]
+    discardReason: NotRequired[str | None]
+    resolvedBy: NotRequired[str | None]
+    createdAt: NotRequired[str]
+    updatedAt: NotRequired[str]
+    links: NotRequired[dict[str, str]]
+
+
+class RedriveCounts(TypedDict):
+    """`left` is what is still to be tried."""
+
+    total: int
+    done: int
+    succeeded: int
+    failedAgain: int
+    left: int
+
+
+class Redrive(TypedDict):
+    """Failed records being tried again together."""
+
+    redriveId: str
+    state: Literal["running", "paused", "cancelled", "done"]
+    counts: RedriveCounts
+    stateReason: NotRequired[str | None]
+    filter: NotRequired[dict[str, str | None]]
+    sample: NotRequired[int | None]
+    perSecond: NotRequired[int | None]
+    startedBy: NotRequired[str]
+    createdAt: NotRequired[str]
+    finishedAt: NotRequired[str | None]
+    links: NotRequired[dict[str, str]]
+
+
 class Found(TypedDict):
     """A stored record, where it came from and what became of it."""
 

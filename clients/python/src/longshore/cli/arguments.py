@@ -79,6 +79,10 @@ def parser() -> argparse.ArgumentParser:
     results.add_argument("--csv", action="store_true", help="CSV in place of NDJSON")
     results.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here, readable by you alone")
 
+    retry = command("retry", "try an import's failed records again")
+    _add_job(retry)
+    retry.add_argument("--watch", action="store_true", help="stay until all have been tried")
+
     _add_job(command("cancel", "stop an import; what is stored stays"))
     command("verify", "ask the server what it makes of our signature")
     return root

@@ -20,6 +20,7 @@ from longshore.cli.words import plain, size
 from longshore.client import Accepted, Client
 from longshore.errors import FixFile, LongshoreError
 from longshore.payload import Reading
+from longshore.retries import follow_redrive
 
 Command = Callable[[Client, Screen, argparse.Namespace], Exit]
 
@@ -109,6 +110,23 @@ def results(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
+def retry(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    redrive = client.retry(args.job)
+    screen.say(Text(f"{redrive['counts']['total']:,} failed records are tried again."))
+    look = f"longshore status {plain(args.job)}"
+    if not args.watch:
+        screen.give(redrive, args.job)
+        screen.say(*next_steps(look))
+        return Exit.OK
+    try:
+        redrive = follow_redrive(client, redrive)
+    except KeyboardInterrupt:
+        raise Interrupted("The retry goes on without us. To look at it:", look) from None
+    counts = redrive["counts"]
+    screen.say(Text(f"{counts['succeeded']:,} stored, {counts['failedAgain']:,} failed again."))
+    return _finish(client, screen, args.job, {"redrive": redrive})
+
+
 def cancel(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     answer = client.cancel(args.job)
     screen.give(answer)
@@ -152,6 +170,7 @@ COMMANDS: Mapping[str, Command] = {
     "validate": validate,
     "status": status,
     "results": results,
+    "retry": retry,
     "cancel": cancel,
     "verify": verify,
 }
