@@ -57,9 +57,7 @@ def run(folder: Path, *, repetitions: int, records: int) -> None:
 
 def _empty(database: "psycopg.Connection[tuple[object, ...]]") -> None:
     """Every repetition meets the same empty tables."""
-    database.execute(
-        "TRUNCATE imports_record, imports_failedrecord, imports_batchattempt, imports_importbatch, imports_importjob"
-    )
+    database.execute("TRUNCATE imports_record, imports_batchattempt, imports_importjob CASCADE")
 
 
 def _print_repetition(number: int, journey: Journey, intake_floor: float, store_floor: float, records: int) -> None:
