@@ -7,6 +7,7 @@ from customers.quotas import Quota, quotas_of
 from imports import checking
 from imports.json_document import MAX_RECORDS
 from imports.models import ImportJob
+from imports.opening import MAX_OPEN_JOBS
 
 
 def describe(customer_id: int, *, max_body_bytes: int, max_unpacked_bytes: int) -> dict[str, Any]:
@@ -17,6 +18,8 @@ def describe(customer_id: int, *, max_body_bytes: int, max_unpacked_bytes: int) 
         "imports": {
             "running": ImportJob.objects.filter(customer_id=customer_id).running().count(),
             "maxRunning": customer.max_concurrent_imports,
+            "open": ImportJob.objects.filter(customer_id=customer_id).open().count(),
+            "maxOpen": MAX_OPEN_JOBS,
         },
         "body": {
             "maxBytes": max_body_bytes,

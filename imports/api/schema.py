@@ -182,6 +182,8 @@ class QuotaUse(serializers.Serializer[Any]):
 class ImportLimits(serializers.Serializer[Any]):
     running = serializers.IntegerField()
     maxRunning = serializers.IntegerField()
+    open = serializers.IntegerField(help_text="Imports that wait for parts; they do not count among the running ones")
+    maxOpen = serializers.IntegerField()
 
 
 class BodyLimits(serializers.Serializer[Any]):

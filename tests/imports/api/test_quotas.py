@@ -1,5 +1,6 @@
 """Quotas as callers meet them: two real web processes, one count."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tests.imports.api.pair import (
     BULK,
     LIMITS,
     LIST,
+    METADATA,
     VALIDATE,
     Timed,
     body_of,
@@ -167,15 +169,15 @@ def test_a_caller_can_read_its_limits(pair: Pair, owner: Enrolled) -> None:
     limit(customer, bulk_per_minute=7, max_concurrent_imports=2)
     one, two = signers(pair, issued)
     one.call("POST", BULK, body_of("A-1"))
+    assert one.call("POST", LIST, json.dumps({"metadata": METADATA}).encode()).status == 201
     found = two.call("GET", LIMITS)
     assert found.status == 200
     assert found.json["quotas"] == [
         {"name": "bulk", "limit": 7, "used": 1, "remaining": 6, "windowSeconds": 3, "resetSeconds": 3},
-        {"name": "status", "limit": 5000, "used": 1, "remaining": 4999, "windowSeconds": 3, "resetSeconds": 3},
+        {"name": "status", "limit": 5000, "used": 2, "remaining": 4998, "windowSeconds": 3, "resetSeconds": 3},
         {"name": "validate", "limit": 2000, "used": 0, "remaining": 2000, "windowSeconds": 3, "resetSeconds": 3},
     ]
-    assert found.json["imports"]["running"] == 1
-    assert found.json["imports"]["maxRunning"] == 2
+    assert found.json["imports"] == {"running": 1, "maxRunning": 2, "open": 1, "maxOpen": 20}
     assert found.json["body"]["maxBytes"] == 52_428_800
 
 
