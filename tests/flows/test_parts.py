@@ -16,7 +16,7 @@ from longshore import Client, FixFile, FixRequest, LongshoreError, TryLater
 from tests.flows.house import Credentials, House
 
 METADATA = {"source": "crm", "version": "1.0.0", "timestamp": "2024-03-15T00:00:00Z"}
-SMALL_PARTS = {"split_over": 0, "part_bytes": 20_000}
+SPLIT_OVER, PART_BYTES = 0, 20_000
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_a_push_cut_in_the_middle_of_a_part_is_resumed(house: House, credentials
 def test_the_same_idempotency_key_resumes_too(house: House, credentials: Credentials, tmp_path: Path) -> None:
     path = write_export(tmp_path, "ndjson", "again")
     with house.client(credentials) as client:
-        first = client.push(path, idempotency_key="again-1", **SMALL_PARTS)
-        second = client.push(path, idempotency_key="again-1", **SMALL_PARTS)
+        first = client.push(path, idempotency_key="again-1", split_over=SPLIT_OVER, part_bytes=PART_BYTES)
+        second = client.push(path, idempotency_key="again-1", split_over=SPLIT_OVER, part_bytes=PART_BYTES)
         assert first.job_id == second.job_id
         *_, last = client.watch(first.job_id)
         assert (last.status, last.total) == ("completed", 400)
@@ -153,11 +153,11 @@ def test_a_cancelled_import_is_not_resumed(house: House, credentials: Credential
     broken.write_bytes(path.read_bytes() + b'Z,customer,"never closed\n')
     with house.client(credentials) as client:
         with pytest.raises(LongshoreError) as failed:
-            client.push(broken, **SMALL_PARTS)
+            client.push(broken, split_over=SPLIT_OVER, part_bytes=PART_BYTES)
         job = str(failed.value.job_id)
         assert client.cancel(job)["statusReason"] == "cancelled"
         with pytest.raises(FixRequest) as refused:
-            client.push(path, resume=job, **SMALL_PARTS)
+            client.push(path, resume=job, split_over=SPLIT_OVER, part_bytes=PART_BYTES)
         assert refused.value.code == "wrong_state"
 
 
