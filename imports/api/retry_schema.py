@@ -49,7 +49,7 @@ class FailedRecordLine(serializers.Serializer[Any]):
 
 class FailedRecordInFull(FailedRecordLine):
     data = serializers.JSONField(help_text="The record as sent")
-    edited = serializers.JSONField(allow_null=True, help_text="What was put in its place")
+    edited = serializers.JSONField(help_text="What was put in its place; null where nothing was")
 
 
 class FailedRecordList(serializers.Serializer[Any]):

@@ -16,6 +16,7 @@ from imports.api.codes import CODES
 from imports.models import ImportJob
 from tests.imports.api.contract import Contract
 from tests.imports.api.wire import JSON, Answer, Signer, send
+from tests.imports.mishaps import retry_all
 from tests.imports.pipeline import (
     METADATA,
     Caller,
@@ -200,6 +201,33 @@ def test_an_import_comes_in_parts(program: Program, stranger: Program) -> None:
     assert program.post(f"{target}/close", b'{"parts":2}').code == "import_incomplete"
     assert program.post(f"{target}/close").status == 202
     assert program.call("PUT", f"{target}/parts/2", part).code == "wrong_state"
+
+
+def test_failed_records_are_mended_and_tried_again(program: Program, stranger: Program) -> None:
+    job = program.push([bad_record("A"), bad_record("B"), bad_record("C")])
+    work()
+    page = program.get("/api/v1/failed-records?limit=2").json
+    assert program.get(f"/api/v1/failed-records?after={page['next']}").json["next"] is None
+    first, second = (line["links"] for line in page["failedRecords"])
+    assert program.get(first["self"]).json["data"] == bad_record("C")
+    edit = json.dumps({"record": record("C"), "attempt": 1}).encode()
+    assert program.post(first["edit"], edit).status == 202
+    assert program.post(first["edit"], edit).code == "attempt_passed"
+    assert program.post(second["discard"], b'{"reason":"test"}').status == 200
+    assert program.post(second["retry"]).status == 202
+    assert program.post(second["retry"]).code == "wrong_state"
+    preview = program.post("/api/v1/redrives", b'{"preview":true}')
+    assert (preview.status, preview.json["count"]) == (200, 1)
+    steered = program.post("/api/v1/redrives", b'{"perSecond":5}').json["links"]
+    for move in ("pause", "resume", "cancel"):
+        assert program.post(steered[move]).status == 200
+    assert program.post(steered["cancel"]).code == "wrong_state"
+    assert program.get(steered["self"]).json["state"] == "cancelled"
+    assert program.post(f"{job}/retry").status == 202
+    for target in (first["self"], steered["self"]):
+        assert stranger.get(target).status == 404
+    retry_all()
+    assert program.get(job).json["outcomes"]["created"] == 1
 
 
 def test_results_are_lines_or_rows(program: Program, stranger: Program) -> None:
