@@ -112,6 +112,22 @@ def test_a_late_edit_is_refused_and_nothing_is_lost(owner: Caller) -> None:
     assert ImportJob.objects.filter(kind=ImportJob.Kind.EDIT).count() == 1
 
 
+def test_an_edit_of_a_record_that_was_tried_since_is_refused(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    row = FailedRecord.objects.get()
+    with calling(owner):
+        mending.retry(row)
+    retry_all()
+    assert states_of(job) == ["open"]
+    with pytest.raises(Refusal) as refused:
+        edit(owner, row, record("A"), attempt=1)
+    assert refused.value.code == "attempt_passed"
+    assert "open at attempt 2" in refused.value.detail
+    edit(owner, row, record("A"), attempt=2)
+    retry_all()
+    assert account_of(job).created == 1
+
+
 def test_of_many_parallel_edits_one_is_sent(owner: Caller) -> None:
     job = run(owner, [bad_record("A")])
     row = FailedRecord.objects.get()
