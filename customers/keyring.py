@@ -8,11 +8,13 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
+from django.db import connection
 
 from customers import master_keys
 from customers.blind_index import BlindIndex
@@ -23,13 +25,29 @@ from customers.xaes import XaesKey
 
 CACHE_SECONDS: Final = 60.0
 _CACHED_CUSTOMERS: Final = 1000
-_RELOAD_SECONDS: Final = 1.0
+_FRUITLESS_LOOKS_A_SECOND: Final = 10
+
+# What a foreign key would do, once a transaction and not once a row: destroying takes the lock that fights this one.
+_HOLD: Final = """
+    SELECT id FROM customers_datakey WHERE id = ANY(%s) AND state <> 'destroyed' ORDER BY id FOR KEY SHARE
+"""
 
 Sealing = Literal["record", "secret"]
 
 
 class NoKeyError(Exception):
     """The customer has no key to write with: it does not exist, was erased, or its master key is missing."""
+
+
+class ErasedError(DecryptionError, NoKeyError):
+    """The customer was erased: its keys are destroyed, and with them all that was encrypted. Nothing brings it back."""
+
+    def __init__(self, customer_id: int) -> None:
+        super().__init__("destroyed_key", f"Customer {customer_id} was erased, and its data with it.")
+
+
+class KeyGoneError(NoKeyError):
+    """A ciphertext was made under a key that has been destroyed since. Seal again and it will do."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,8 @@ class Keyring:
         self._entries = entries
         self._xaes: dict[int, XaesKey] = {}
         self._index: BlindIndex | None = None
-        self._loaded_at = time.monotonic()
+        self._looked_at = 0.0
+        self._fruitless_looks = 0
 
     @property
     def index(self) -> BlindIndex:
@@ -95,6 +114,8 @@ class Keyring:
             if entry.purpose == purpose and entry.is_active
         ]
         if not active:
+            if self._is_erased:
+                raise ErasedError(self.customer_id)
             raise NoKeyError(f"Customer {self.customer_id} has no active {purpose} key.")
         _, data_key_id, entry = max(active, key=lambda candidate: candidate[0])
         if entry.material is None:
@@ -106,16 +127,26 @@ class Keyring:
         if entry is None or entry.purpose != purpose:
             raise DecryptionError("unknown_key", f"Customer {self.customer_id} has no {purpose} key {data_key_id}.")
         if entry.material is None:
+            if self._is_erased:
+                raise ErasedError(self.customer_id)
             raise DecryptionError(entry.refusal_code, entry.refusal)
         return self._xaes.get(data_key_id) or self._xaes.setdefault(data_key_id, XaesKey(entry.material))
 
     def _reloaded(self, data_key_id: int) -> _Entry | None:
-        """Another process may have rotated; one look a second, so that rubbish ids cost no query each."""
-        if time.monotonic() - self._loaded_at < _RELOAD_SECONDS:
+        """Another process may have rotated this very moment. Looks in vain are limited, so rubbish costs little."""
+        now = time.monotonic()
+        if now - self._looked_at >= 1.0:
+            self._looked_at, self._fruitless_looks = now, 0
+        if self._fruitless_looks >= _FRUITLESS_LOOKS_A_SECOND:
             return None
-        self._loaded_at = time.monotonic()
         self._entries.update(_read(self.customer_id, self.customer_uuid)[0])
-        return self._entries.get(data_key_id)
+        found = self._entries.get(data_key_id)
+        self._fruitless_looks += found is None
+        return found
+
+    @property
+    def _is_erased(self) -> bool:
+        return bool(self._entries) and all(entry.refusal_code == "destroyed_key" for entry in self._entries.values())
 
 
 def keyring(customer_id: int) -> Keyring:
@@ -141,6 +172,21 @@ def keyring(customer_id: int) -> Keyring:
             while len(_cache) > _CACHED_CUSTOMERS:
                 _cache.popitem(last=False)
     return loaded
+
+
+def hold(customer_id: int, data_key_ids: Iterable[int]) -> None:
+    """No key among these is destroyed before the surrounding transaction ends; KeyGoneError where one is already.
+
+    Call it in every transaction that writes ciphertext. A ring is up to 60 s old and a process may stand still for
+    longer: without this, what it then wrote could be under a key that is gone.
+    """
+    wanted = set(data_key_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD, [sorted(wanted)])
+        missing = wanted - {data_key_id for (data_key_id,) in cursor.fetchall()}
+    if missing:
+        forget(customer_id)
+        raise KeyGoneError(f"Data keys {sorted(missing)} of customer {customer_id} are destroyed.")
 
 
 def create_keys(customer: Customer) -> None:

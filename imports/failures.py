@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from django.db import connection
 
-from customers.keyring import Keyring
+from customers.keyring import Keyring, hold
 from customers.models import Customer
 from imports import checking
 from imports.copying import copy_rows
@@ -102,6 +102,7 @@ def store_failures(
             )
         )
     if rows:
+        hold(job.customer_id, [payloads.data_key_id, details.data_key_id])
         with connection.cursor() as cursor:
             copy_rows(cursor, FailedRecord._meta.db_table, _COLUMNS, rows)
 

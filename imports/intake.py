@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -16,7 +16,8 @@ from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from audit.trail import audited, record
-from customers.keyring import Keyring, keyring
+from customers.cipher import data_key_id_of
+from customers.keyring import Keyring, hold, keyring
 from customers.models import Customer
 from imports import batching, doorbell, failpoints
 from imports.copying import copy_rows
@@ -238,6 +239,8 @@ def payload_row(job_uuid: uuid.UUID, sequence: int) -> bytes:
 
 def _insert(prepared: _Prepared) -> ImportJob:
     job = prepared.job
+    sealed = [bytes(job.metadata), *(cast(bytes, row[4]) for row in prepared.rows)]
+    hold(job.customer_id, map(data_key_id_of, sealed))
     job.save(force_insert=True)
     insert_batches(job.pk, prepared.rows)
     return job

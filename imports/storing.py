@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from django.db import connection
 
+from customers.keyring import hold
 from imports import failpoints
 from imports.copying import copy_rows
 from imports.models import ImportJob
@@ -105,8 +106,9 @@ def record_row(record_type: str, key: bytes) -> bytes:
 def store(records: Sequence[Incoming], *, job: ImportJob, data_key_id: int) -> Answer:
     """What became of each record, within the caller's transaction. At most one record a key.
 
-    A record that meets a newer origin is superseded.
+    A record that meets a newer origin is superseded. Raises KeyGoneError where the ciphertext's key is destroyed.
     """
+    hold(job.customer_id, [data_key_id])
     return _classify(records, _UPSERT, {"customer": job.customer_id, "job": job.pk, "data_key": data_key_id})
 
 

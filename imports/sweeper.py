@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from customers import expiry
 from customers.nonces import forget_expired
-from imports import doorbell, opening, redriving, resolving, retrying
+from imports import doorbell, key_rotation, opening, redriving, resolving, retrying
 from imports.claiming import unheld
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
@@ -61,3 +61,4 @@ def tidy() -> None:
     forget_expired(now)
     expiry.warn(now)
     opening.expire(now)
+    key_rotation.begin_due()

@@ -11,6 +11,10 @@ class DataKeyQuerySet(models.QuerySet["DataKey"]):
         """Those that still open something."""
         return self.exclude(state=DataKey.State.DESTROYED)
 
+    def retired(self) -> "DataKeyQuerySet":
+        """Those whose ciphertexts are to be re-encrypted, the one retired first leading."""
+        return self.filter(state=DataKey.State.DECRYPT_ONLY).order_by("retired_at", "pk")
+
 
 class DataKey(models.Model):
     """One version of a customer's key for one purpose, wrapped by a master key that is never in here."""
@@ -36,6 +40,10 @@ class DataKey(models.Model):
     )
     kek_id = models.CharField(max_length=40, help_text="Id of the master key in MASTER_KEYS that wraps this key.")
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACTIVE)
+    retired_at = models.DateTimeField(null=True, editable=False, help_text="When a newer version took its place.")
+    emptied_at = models.DateTimeField(
+        null=True, editable=False, help_text="Since when no ciphertext under this key has been found."
+    )
     # The start of the transaction that made the key: the key ring tells by it whether the key is committed.
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
 

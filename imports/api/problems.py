@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
 
+from customers.keyring import KeyGoneError
 from imports.api.call import request_id
 from imports.api.codes import CODES, PAGE
 from imports.refusal import Refusal
@@ -111,6 +112,9 @@ def problem_of(error: BaseException) -> Problem | None:
         return Problem(error.code, error.detail, errors=error.errors, headers=headers)
     if isinstance(error, _AWAY):
         logger.warning("unavailable", exc_info=error)
+        return Problem("unavailable")
+    if isinstance(error, KeyGoneError):
+        logger.warning("data_key_gone", extra={"cause": str(error)})
         return Problem("unavailable")
     if isinstance(error, Http404):
         return Problem("not_found")
