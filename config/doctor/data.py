@@ -11,6 +11,7 @@ from audit.verification import verify_chain
 from config.doctor.finding import Finding, State, found
 from customers import master_keys
 from customers.models import DataKey
+from customers.rewrapping import in_use
 from imports.models import ImportJob
 
 # The newest events; `manage.py verify_audit` reads all of them.
@@ -77,7 +78,7 @@ def references() -> Iterator[Finding]:
 
 
 def data_keys() -> Finding:
-    """Every data key that is in use opens with a master key of MASTER_KEYS."""
+    """Every data key that is in use opens with a master key of MASTER_KEYS, and which of those are still needed."""
     try:
         keys = master_keys.current()
     except master_keys.MasterKeyError as err:
@@ -94,12 +95,18 @@ def data_keys() -> Finding:
             )
         except master_keys.MasterKeyError:
             locked.append(key.kek_id)
-    return found(
-        "Data keys",
-        not locked,
-        "each opens with its master key",
-        f"{len(locked):,} do not open: put master key {', '.join(sorted(set(locked)))} back into MASTER_KEYS",
+    if locked:
+        names = ", ".join(sorted(set(locked)))
+        return Finding(
+            "Data keys", State.FAULT, f"{len(locked):,} do not open: put master key {names} back into MASTER_KEYS"
+        )
+    used = in_use()
+    says = "; ".join(
+        f"{kek_id} wraps {used[kek_id]:,}" if kek_id in used else f"{kek_id} wraps none" for kek_id in keys.ids
     )
+    if set(used) <= {keys.ids[0]}:
+        return Finding("Data keys", State.OK, says)
+    return Finding("Data keys", State.WARNING, f"{says}: run manage.py rewrap_data_keys, so that the old one can go")
 
 
 def oldest_waiting() -> Finding:
