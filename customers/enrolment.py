@@ -133,6 +133,8 @@ def revoke_key(key: HmacKey, *, now: datetime | None = None) -> bool:
 def _insert_key(
     customer: Customer, label: str, scopes: Sequence[str], expires_in_days: int, now: datetime
 ) -> IssuedKey:
+    if customer.erased_at is not None:
+        raise EnrolmentError("customer_erased", f"{customer.name} was erased. Create a new customer instead.")
     secret = signing.new_secret()
     key = HmacKey(
         key_id=signing.new_key_id(),

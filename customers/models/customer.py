@@ -76,6 +76,9 @@ class Customer(models.Model):
         help_text="Days that the encrypted bodies of finished imports are kept.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    erased_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When its keys were destroyed, and with them its data."
+    )
 
     objects = CustomerQuerySet.as_manager()
 
@@ -89,6 +92,11 @@ class Customer(models.Model):
                 violation_error_message="A customer of this name exists already.",
             ),
             models.CheckConstraint(condition=~Q(name=""), name="customer_name_not_empty"),
+            models.CheckConstraint(
+                condition=Q(erased_at__isnull=True) | Q(is_active=False),
+                name="customer_erased_stays_inactive",
+                violation_error_message="This customer was erased and cannot be active again.",
+            ),
             models.CheckConstraint(
                 condition=Q(max_concurrent_imports__gte=1, max_concurrent_imports__lte=1000),
                 name="customer_max_concurrent_imports_in_range",

@@ -154,6 +154,12 @@ CODES: Final[dict[str, Code]] = {
         "The payloads of this job were deleted when its retention ended.",
         "Push the records again if you still need them.",
     ),
+    "customer_erased": Code(
+        410,
+        "Customer erased",
+        "This customer was erased, and its data with it.",
+        "Nothing brings the data back; ask an administrator if you did not expect this.",
+    ),
     "length_required": Code(
         411,
         "Length required",

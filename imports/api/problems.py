@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
 
-from customers.keyring import KeyGoneError
+from customers.keyring import ErasedError, KeyGoneError
 from imports.api.call import request_id
 from imports.api.codes import CODES, PAGE
 from imports.refusal import Refusal
@@ -113,6 +113,8 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, _AWAY):
         logger.warning("unavailable", exc_info=error)
         return Problem("unavailable")
+    if isinstance(error, ErasedError):
+        return Problem("customer_erased")
     if isinstance(error, KeyGoneError):
         logger.warning("data_key_gone", extra={"cause": str(error)})
         return Problem("unavailable")
