@@ -161,17 +161,18 @@ def keyring(customer_id: int) -> Keyring:
         if kept and now - kept[0] < CACHE_SECONDS:
             _cache.move_to_end(customer_id)
             return kept[1]
-    customer_uuid = Customer.objects.filter(pk=customer_id).values_list("uuid", flat=True).first()
-    if customer_uuid is None:
-        raise NoKeyError(f"There is no customer {customer_id}.")
-    entries, is_committed = _read(customer_id, customer_uuid)
-    loaded = Keyring(customer_id, customer_uuid, entries)
+    loaded, is_committed = _load(customer_id)
     if is_committed:
         with _lock:
             _cache[customer_id] = (now, loaded)
             while len(_cache) > _CACHED_CUSTOMERS:
                 _cache.popitem(last=False)
     return loaded
+
+
+def fresh(customer_id: int) -> Keyring:
+    """The customer's keys as they are now, whatever this process remembers. NoKeyError as keyring()."""
+    return _load(customer_id)[0]
 
 
 def hold(customer_id: int, data_key_ids: Iterable[int]) -> None:
@@ -208,6 +209,14 @@ def forget(customer_id: int | None = None) -> None:
             _cache.clear()
         else:
             _cache.pop(customer_id, None)
+
+
+def _load(customer_id: int) -> tuple[Keyring, bool]:
+    customer_uuid = Customer.objects.filter(pk=customer_id).values_list("uuid", flat=True).first()
+    if customer_uuid is None:
+        raise NoKeyError(f"There is no customer {customer_id}.")
+    entries, is_committed = _read(customer_id, customer_uuid)
+    return Keyring(customer_id, customer_uuid, entries), is_committed
 
 
 def _read(customer_id: int, customer_uuid: UUID) -> tuple[dict[int, _Entry], bool]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.db import connection
 
+from audit.trail import audited
 from customers import erasure
 from customers.models import Customer
 from imports import ending
@@ -48,7 +49,12 @@ def erase(customer: Customer, *, now: datetime) -> bool:
 def end_jobs(customer: Customer) -> None:
     """Drops what no worker has begun. A batch under way can no longer be stored and goes with the next sweep."""
     for job_id in ImportJob.objects.unfinished().filter(customer=customer).order_by("pk").values_list("pk", flat=True):
-        ending.give_up(job_id, reason=REASON)
+        with audited():
+            job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
+            if job.open_until is not None:
+                ending.end_open(job, reason=REASON)
+            else:
+                ending.give_up(job_id, reason=REASON)
 
 
 def clear_away_for(seconds: float, *, now: datetime) -> None:

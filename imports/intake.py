@@ -3,7 +3,7 @@
 import hashlib
 import struct
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -42,6 +42,8 @@ _BATCH_COLUMNS: Final = {
     "state": "varchar",
     "by_type": "jsonb",
 }
+# Where it stands in what batch_rows makes, which begins without the job.
+_PAYLOAD: Final = list(_BATCH_COLUMNS).index("payload") - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +241,14 @@ def payload_row(job_uuid: uuid.UUID, sequence: int) -> bytes:
 
 def _insert(prepared: _Prepared) -> ImportJob:
     job = prepared.job
-    sealed = [bytes(job.metadata), *(cast(bytes, row[4]) for row in prepared.rows)]
-    hold(job.customer_id, map(data_key_id_of, sealed))
+    hold(job.customer_id, [data_key_id_of(bytes(job.metadata))])
     job.save(force_insert=True)
-    insert_batches(job.pk, prepared.rows)
+    insert_batches(job, prepared.rows)
     return job
 
 
-def insert_batches(job_id: int, rows: Iterable[tuple[object, ...]]) -> None:
-    """Batches of a job, as batch_rows made them."""
+def insert_batches(job: ImportJob, rows: Sequence[tuple[object, ...]]) -> None:
+    """Batches of a job, as batch_rows made them. Raises KeyGoneError where their data key is destroyed."""
+    hold(job.customer_id, {data_key_id_of(cast(bytes, row[_PAYLOAD])) for row in rows})
     with connection.cursor() as cursor:
-        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((job_id, *row) for row in rows))
+        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((job.pk, *row) for row in rows))

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Max
 
-from customers.keyring import keyring
+from customers.keyring import hold, keyring
 from imports import batching
 from imports.failpoints import hit
 from imports.intake import payload_row
@@ -59,6 +59,7 @@ def split(batch: ImportBatch) -> bytes | None:
         piece.superseded = [offset - start for offset in batch.superseded if start <= offset < start + size]
         piece.payload = sealer.seal(batching.pack(of_piece), payload_row(job.uuid, piece.sequence))
         pieces.append(piece)
+    hold(batch.customer_id, [sealer.data_key_id])
     ImportBatch.objects.filter(pk=batch.pk).delete()
     ImportBatch.objects.bulk_create(pieces)
     hit("splitting")

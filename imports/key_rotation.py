@@ -16,6 +16,7 @@ from imports.reencryption import is_empty, reencrypt, remaining
 
 REST_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 0.2
+PATIENCE_SECONDS: Final = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +39,16 @@ def settle(data_key: DataKey) -> Iterator[int]:
 
 
 def work_off(customer: Customer) -> Iterator[int]:
-    """Passes over a customer's retired keys until nothing is under them: what each chunk moved."""
-    while True:
-        retired = list(DataKey.objects.retired().filter(customer=customer))
-        for data_key in retired:
-            yield from settle(data_key)
+    """Passes over a customer's retired keys until nothing is under them: what each chunk moved.
+
+    Ends too when nothing has moved for 30 s: what is left does not open, or somebody holds it for very long.
+    """
+    moved_at = time.monotonic()
+    while time.monotonic() - moved_at < PATIENCE_SECONDS:
+        for data_key in list(DataKey.objects.retired().filter(customer=customer)):
+            for moved in settle(data_key):
+                moved_at = time.monotonic() if moved else moved_at
+                yield moved
         if not any(remaining(data_key) for data_key in DataKey.objects.retired().filter(customer=customer)):
             return
         # Somebody holds the rest: a batch at work, or a writer whose ring is older than the rotation.

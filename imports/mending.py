@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.context import current_context
 from audit.trail import audited, record
-from customers.keyring import keyring
+from customers.keyring import hold, keyring
 from imports import checking, doorbell
 from imports.failures import failure_row
 from imports.models import FailedRecord, ImportJob
@@ -43,6 +43,7 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
     job = ImportJob.objects.get(pk=failure.job_id)
     sealer = keyring(failure.customer_id).sealer("imports_failedrecord", "edited")
     with audited():
+        hold(failure.customer_id, [sealer.data_key_id])
         origin = _number_for_an_edit(job, raw)
         changes = {"edited": sealer.seal(raw, failure_row(job.uuid, failure.index)), "edit_job": origin}
         try:
@@ -96,7 +97,9 @@ def _number_for_an_edit(job: ImportJob, raw: bytes) -> ImportJob:
         finished_at=now,
         expires_at=job.expires_at,
     )
-    origin.metadata = keys.sealer("imports_importjob", "metadata").seal(b"{}", origin.uuid.bytes)
+    sealer = keys.sealer("imports_importjob", "metadata")
+    hold(job.customer_id, [sealer.data_key_id])
+    origin.metadata = sealer.seal(b"{}", origin.uuid.bytes)
     origin.save(force_insert=True)
     return origin
 

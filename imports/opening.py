@@ -7,7 +7,8 @@ from typing import Final
 from django.utils import timezone
 
 from audit.trail import audited, record
-from customers.keyring import keyring
+from customers.cipher import data_key_id_of
+from customers.keyring import hold, keyring
 from customers.models import Customer
 from imports import ending
 from imports.envelope import open_opening
@@ -38,6 +39,7 @@ def open_job(submission: Submission) -> ImportJob:
             if repeated is not None:
                 return repeated
         _refuse_beyond_limit(job.customer_id)
+        hold(job.customer_id, [data_key_id_of(bytes(job.metadata))])
         job.save(force_insert=True)
         record("import.opened", target=f"import:{job.uuid}", customer_id=job.customer_id)
     return job

@@ -57,7 +57,7 @@ def receive(submission: Submission, *, job: ImportJob, number: int, wire_bytes: 
             if known is None:  # whoever was first has taken it back
                 raise Refusal("part_conflict", "This part is just being received; send it again.", retry_after=1)
             return known
-        intake.insert_batches(job.pk, rows)
+        intake.insert_batches(job, rows)
         total = _count(job, records=len(records), batches=len(rows))
     return Receipt(number, len(records), wire_bytes, total, is_new=True)
 

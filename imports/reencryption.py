@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from django.db import connection, transaction
 
 from customers.cipher import VERSION, DecryptionError
-from customers.keyring import Sealing, forget, hold, keyring
+from customers.keyring import Keyring, Sealing, fresh, hold
 from customers.models import DataKey
 from imports.copying import copy_rows
 from imports.failures import failure_row
@@ -85,7 +85,7 @@ ENCRYPTED: Final = (
             row=failure_row,
             fetch=100,
         )
-        for column in ("payload", "problems")
+        for column in ("payload", "problems", "edited")
     ),
     EncryptedColumn(
         "imports_importjob",
@@ -116,6 +116,7 @@ PLAIN: Final = frozenset(
         ("imports_importbatch", "outcomes"),
         ("imports_importjob", "idempotency_digest"),
         ("imports_importjob", "body_digest"),
+        ("imports_importpart", "body_digest"),
         ("imports_failedrecord", "key"),
         ("imports_failedrecord", "group_key"),
     }
@@ -134,11 +135,11 @@ def reencrypt(data_key: DataKey) -> Iterator[int]:
 
     What somebody holds at that moment is left for the next pass, and so is what does not open, which is logged.
     """
-    forget(data_key.customer_id)
+    keys = fresh(data_key.customer_id)
     for column in _columns_of(data_key):
         after: tuple[Any, ...] | None = None
         while True:
-            moved, after = _move_chunk(column, data_key, after)
+            moved, after = _move_chunk(column, data_key, keys, after)
             if after is None:
                 break
             yield moved
@@ -172,11 +173,10 @@ def _count(column: EncryptedColumn, data_key: DataKey) -> int:
 
 
 def _move_chunk(
-    column: EncryptedColumn, data_key: DataKey, after: tuple[Any, ...] | None
+    column: EncryptedColumn, data_key: DataKey, keys: Keyring, after: tuple[Any, ...] | None
 ) -> tuple[int, tuple[Any, ...] | None]:
     """How many were moved, and the key of the last row seen; None where there was none."""
     purpose = cast(Sealing, data_key.purpose)
-    keys = keyring(data_key.customer_id)
     sealer = keys.sealer(column.table, column.column, purpose=purpose)
     if sealer.data_key_id == data_key.pk:
         raise RuntimeError(f"Data key {data_key.pk} is not retired, so nothing takes its place.")

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from psycopg import errors
 
 from audit.trail import audited
-from customers.keyring import Keyring, keyring
+from customers.keyring import Keyring, hold, keyring
 from imports import checking, failures, recounting, storing
 from imports.confinement import begin_batch
 from imports.failures import RetryPolicy, failure_row, retry_policy
@@ -187,6 +187,7 @@ def _write_failures(
                 row.pk,
             )
         )
+    hold(job.customer_id, [sealer.data_key_id])
     with connection.cursor() as cursor:
         cursor.executemany(_FAILED_AGAIN, rows)
 

@@ -142,6 +142,14 @@ def test_the_command_asks_first(owner: Caller, monkeypatch: pytest.MonkeyPatch) 
         call_command("erase_customer", "nobody", "--yes")
 
 
+def test_an_import_in_parts_that_stands_open_ends_too(owner: Caller) -> None:
+    job = push(owner, records(3))
+    ImportJob.objects.filter(pk=job.pk).update(open_until=timezone.now())
+    erase(owner)
+    ended = ImportJob.objects.get(pk=job.pk)
+    assert (ended.status, ended.unprocessed, ended.open_until) == ("failed", 3, None)
+
+
 @pytest.fixture
 def restored(owner: Caller, stranger: Caller) -> Iterator["psycopg.Connection[Any]"]:
     """A dump made after the owner was erased, in a database of its own."""

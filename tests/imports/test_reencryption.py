@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from io import StringIO
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.management import CommandError, call_command
 from django.db import connection, connections, models, transaction
 
 from audit.context import Actor, acting_as
@@ -19,7 +21,7 @@ from customers.cipher import data_key_id_of
 from customers.fields import EncryptedTextField
 from customers.keyring import KeyGoneError, hold, keyring
 from customers.models import Customer, DataKey, HmacKey
-from imports import intake, key_rotation, results, status
+from imports import intake, key_rotation, mending, results, status
 from imports.key_rotation import Rotator, work_off
 from imports.models import FailedRecord, ImportBatch, ImportJob, Record
 from imports.reencryption import ENCRYPTED, PLAIN, is_empty, reencrypt, remaining
@@ -52,6 +54,7 @@ def key_ids(caller: Caller) -> set[int]:
         *ImportBatch.objects.filter(customer=caller.customer).values_list("payload", flat=True),
         *FailedRecord.objects.filter(customer=caller.customer).values_list("payload", flat=True),
         *FailedRecord.objects.filter(customer=caller.customer).values_list("problems", flat=True),
+        *FailedRecord.objects.filter(customer=caller.customer).values_list("edited", flat=True),
         *ImportJob.objects.filter(customer=caller.customer).values_list("metadata", flat=True),
     ]
     with connection.cursor() as cursor:
@@ -78,6 +81,8 @@ def test_every_binary_column_is_registered_or_declared_plain() -> None:
 @pytest.mark.parametrize("column", ENCRYPTED, ids=lambda column: f"{column.table}.{column.column}")
 def test_every_registered_column_is_moved(owner: Caller, column: Any) -> None:
     run(owner, [*records(3), bad_record()])
+    failure = FailedRecord.objects.get()
+    mending.edit(failure, json.dumps(record("bad")).encode(), attempt=failure.attempts)
     data_key = next(key for key in begin(owner) if key.purpose == column.purpose)
     before = remaining(data_key)
     list(reencrypt(data_key))
@@ -303,3 +308,28 @@ def test_imports_readers_and_two_rotators_get_along(
 def test_customers_without_keys_are_not_rotated(owner: Caller) -> None:
     DataKey.objects.filter(customer=owner.customer).update(state="destroyed", wrapped=None)
     assert not rotation.begin(Customer.objects.get(pk=owner.customer.pk), now=NOW())
+
+
+def test_the_command_ends_where_a_value_does_not_open(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(owner, records(2))
+    damaged = Record.objects.order_by("pk").first()
+    assert damaged is not None
+    Record.objects.filter(pk=damaged.pk).update(payload=bytes(damaged.payload)[:-1] + b"?")
+    monkeypatch.setattr(key_rotation, "PATIENCE_SECONDS", 0.1)
+    with pytest.raises(CommandError, match="1 values are left"):
+        call_command("rotate_data_keys", "--customer", owner.customer.slug, stdout=StringIO())
+
+
+def test_the_command_rotates_one_customer_or_all_that_are_due(owner: Caller, stranger: Caller) -> None:
+    run(owner, records(2))
+    run(stranger, records(2))
+    out = StringIO()
+    call_command("rotate_data_keys", "--customer", "owner", stdout=out)
+    assert "values re-encrypted" in out.getvalue()
+    assert not DataKey.objects.retired().filter(customer=stranger.customer).exists()
+    DataKey.objects.filter(customer=stranger.customer).update(created_at=NOW() - timedelta(days=91))
+    call_command("rotate_data_keys", "--due", stdout=out)
+    assert "1 customers have new data keys" in out.getvalue()
+    assert key_ids(stranger) <= set(DataKey.objects.filter(state="active").values_list("pk", flat=True))
+    with pytest.raises(CommandError, match="no customer"):
+        call_command("rotate_data_keys", "--customer", "nobody")

@@ -8,6 +8,7 @@ from audit.context import Actor, acting_as
 from customers import rotation
 from customers.models import Customer, DataKey
 from imports import key_rotation
+from imports.reencryption import remaining
 
 
 class Command(BaseCommand):
@@ -39,6 +40,9 @@ class Command(BaseCommand):
     def _work_off(self, customer: Customer) -> None:
         moved = sum(key_rotation.work_off(customer))
         self.stdout.write(self.style.SUCCESS(f"{customer.name}: {moved:,} values re-encrypted."))
+        left = sum(remaining(key) for key in DataKey.objects.retired().filter(customer=customer))
+        if left:
+            raise CommandError(f"{left:,} values are left: held by somebody, or ciphertext_unreadable as the log says.")
         waiting = DataKey.objects.retired().filter(customer=customer).count()
         if waiting:
             minutes = rotation.SETTLE_SECONDS // 60
