@@ -161,15 +161,15 @@ def test_names_of_members_inside_values_are_no_members() -> None:
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
-    "metadata of 50 MB": lambda: b'{"metadata":"' + b"x" * 50_000_000 + b'","records":[1]}',
-    "metadata like records": lambda: b'{"metadata":[' + b'["[0,0,",' * 5_000_000 + b'0],"records":[["[0,0,", 1]]}',
-    "records after white space": lambda: HEAD[:-10] + b" " * 50_000_000 + b'"records":[1],"records":[1]}',
-    "white space in the records": lambda: HEAD + b"[" + b" " * 50_000_000 + b'1],"records":[1]}',
-    "a name of 50 MB": lambda: b'{"' + b"\\u0061" * 8_000_000 + b'":1,"metadata":1}',
-    "millions of members": lambda: b"{" + b'"a":0,' * 8_000_000 + b'"b":0}',
+    "metadata of 20 MB": lambda: b'{"metadata":"' + b"x" * 20_000_000 + b'","records":[1]}',
+    "metadata like records": lambda: b'{"metadata":[' + b'["[0,0,",' * 2_000_000 + b'0],"records":[["[0,0,", 1]]}',
+    "records after white space": lambda: HEAD[:-10] + b" " * 20_000_000 + b'"records":[1],"records":[1]}',
+    "white space in the records": lambda: HEAD + b"[" + b" " * 20_000_000 + b'1],"records":[1]}',
+    "a name of 24 MB": lambda: b'{"' + b"\\u0061" * 4_000_000 + b'":1,"metadata":1}',
+    "millions of members": lambda: b"{" + b'"a":0,' * 4_000_000 + b'"b":0}',
     "millions of records": lambda: HEAD + b"[" + b"0," * 25_000_000 + b"0]}",
-    "millions of half pairs": lambda: HEAD + b'["' + rb"\ud83d" * 4_000_000 + b'"]',
-    "quotes that never end": lambda: HEAD + b'["' + b'\\"' * 25_000_000,
+    "millions of half pairs": lambda: HEAD + b'["' + rb"\ud83d" * 1_000_000 + b'"]',
+    "quotes that never end": lambda: HEAD + b'["' + b'\\"' * 10_000_000,
 }
 
 
@@ -224,7 +224,7 @@ def test_ndjson_without_a_record_is_refused() -> None:
 
 @pytest.mark.parametrize("line", [b"\n", b" \n", b"0\n", b"\r", b"0"])
 def test_any_number_of_lines_is_read_quickly(line: bytes) -> None:
-    body = HEAD[:-11] + b"}\n" + line * 50_000_000
+    body = HEAD[:-11] + b"}\n" + line * 20_000_000
     with Quick():
         if line == b"0":
             assert len(opened(body, NDJSON).records) == 1
@@ -302,10 +302,10 @@ def test_csv_may_have_ten_thousand_columns() -> None:
     assert csv_records(table)[0]["attributes"] == {name: name for name in names}
 
 
-def test_a_million_columns_are_read_quickly() -> None:
-    table = "id,type," + ",".join(f"{number:x}" for number in range(1_000_000)) + "\n" + "1\n" * 100_000
+def test_half_a_million_columns_are_read_quickly() -> None:
+    table = "id,type," + ",".join(f"{number:x}" for number in range(500_000)) + "\n" + "1\n" * 50_000
     with Quick():
-        assert len(opened(table.encode(), CSV, METADATA).records) == 100_000
+        assert len(opened(table.encode(), CSV, METADATA).records) == 50_000
 
 
 def test_csv_that_would_be_too_large_as_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ from imports.storing import record_row
 from tests.imports.pipeline import Caller, account_of, bad_record, push, records, run, stored_by, work
 from tests.live import test_database_url as database_url
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 @pytest.fixture(autouse=True)
 def acting() -> Iterator[None]:

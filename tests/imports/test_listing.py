@@ -10,7 +10,7 @@ from imports.models import ImportJob
 from imports.refusal import Refusal
 from tests.imports.pipeline import Caller, calling, push, records, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def listed(caller: Caller, **parameters: Any) -> list[int]:

@@ -27,6 +27,8 @@ from imports.models import FailedRecord, ImportBatch, ImportJob, Record
 from imports.reencryption import ENCRYPTED, PLAIN, is_empty, reencrypt, remaining
 from tests.imports.pipeline import Caller, another_session, bad_record, push, record, records, run, stored_by, work
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 NOW = rotation.database_now
 
 

@@ -12,7 +12,7 @@ from imports.refusal import Refusal
 from imports.results import Selection
 from tests.imports.pipeline import Caller, bad_record, calling, push, record, records, run, work
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 # Each is refused, and each must come back letter by letter.
 REFUSED = [

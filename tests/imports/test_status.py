@@ -10,7 +10,7 @@ from imports.progress import snapshot, wire_time
 from imports.status import describe, summarise
 from tests.imports.pipeline import Caller, bad_record, push, record, records, run, work
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 
 def test_progress_has_exactly_the_members_of_the_specification(owner: Caller) -> None:
@@ -95,6 +95,7 @@ def test_a_summary_needs_no_query(owner: Caller, django_assert_num_queries: Djan
     assert summary["links"]["cancel"] == f"/api/v1/imports/{job.uuid}/cancel"
 
 
+@pytest.mark.django_db(transaction=True)  # a key ring is kept once its keys are committed
 def test_a_status_takes_as_many_queries_for_many_errors_as_for_few(
     owner: Caller, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

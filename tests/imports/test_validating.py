@@ -20,7 +20,7 @@ from tests.imports.pipeline import (
     work,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 MIXED: list[Any] = [
     *records(8),
