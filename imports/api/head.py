@@ -46,6 +46,8 @@ def read_head(scope: dict[str, Any]) -> Head:
     if not host or not _TARGET.fullmatch(host):
         raise _malformed("Send one Host header.")
     query = _text(scope.get("query_string", b""), "The query")
+    if "%00" in query:
+        raise _malformed("The query may hold no NUL (%00): no parameter takes it and no database stores it.")
     return Head(
         method=method,
         path=path,

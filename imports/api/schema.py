@@ -14,7 +14,9 @@ from customers.quotas import NAMES
 from imports import checking
 from imports.api.codes import CODES
 from imports.envelope import CSV, JSON, NDJSON
+from imports.json_document import MAX_RECORDS
 from imports.models import ImportJob
+from imports.parts import MAX_PARTS
 
 
 class Metadata(serializers.Serializer[Any]):
@@ -111,8 +113,10 @@ class PartList(serializers.Serializer[Any]):
 
 
 class ClosingBody(serializers.Serializer[Any]):
-    parts = serializers.IntegerField(min_value=1, required=False, help_text="How many were sent")
-    records = serializers.IntegerField(min_value=1, required=False, help_text="How many were sent in all parts")
+    parts = serializers.IntegerField(min_value=1, max_value=MAX_PARTS, required=False, help_text="How many were sent")
+    records = serializers.IntegerField(
+        min_value=1, max_value=MAX_RECORDS, required=False, help_text="How many were sent in all parts"
+    )
 
 
 class Summary(serializers.Serializer[Any]):

@@ -12,12 +12,14 @@ from imports.api import schema
 from imports.api.answers import json_answer, own_job
 from imports.api.authentication import call_of
 from imports.api.bodies import json_body
+from imports.json_document import MAX_RECORDS
+from imports.parts import MAX_PARTS
 from imports.status import links
 
 
 class _Closing(Struct, forbid_unknown_fields=True):
-    parts: Annotated[int, Meta(ge=1)] | None = None
-    records: Annotated[int, Meta(ge=1)] | None = None
+    parts: Annotated[int, Meta(ge=1, le=MAX_PARTS)] | None = None
+    records: Annotated[int, Meta(ge=1, le=MAX_RECORDS)] | None = None
 
 
 class CloseView(APIView):

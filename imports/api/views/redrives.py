@@ -22,7 +22,7 @@ MOST = 2**31 - 1
 
 class Filter(Struct, forbid_unknown_fields=True):
     job: UUID | None = None
-    code: Annotated[str, Meta(max_length=50)] | None = None
+    code: Annotated[str, Meta(max_length=50, pattern=r"^[^\x00]*$")] | None = None
     type: Literal["customer", "order", "product"] | None = None
     state: Literal["open", "discarded"] = "open"
 

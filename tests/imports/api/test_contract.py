@@ -199,6 +199,8 @@ def test_an_import_comes_in_parts(program: Program, stranger: Program) -> None:
     assert program.call("PUT", f"{target}/parts/1", part + b" ").code == "part_conflict"
     assert [line["part"] for line in program.get(f"{target}/parts").json["parts"]] == [1]
     assert program.post(f"{target}/close", b'{"parts":2}').code == "import_incomplete"
+    for beyond in (b'{"parts":1000000000}', b'{"records":' + b"9" * 30 + b"}"):
+        assert program.post(f"{target}/close", beyond).code == "invalid_body"
     assert program.post(f"{target}/close").status == 202
     assert program.call("PUT", f"{target}/parts/2", part).code == "wrong_state"
 
@@ -216,6 +218,7 @@ def test_failed_records_are_mended_and_tried_again(program: Program, stranger: P
     assert program.post(second["discard"], b'{"reason":"test"}').status == 200
     assert program.post(second["retry"]).status == 202
     assert program.post(second["retry"]).code == "wrong_state"
+    assert program.post("/api/v1/redrives", b'{"filter":{"code":"\\u0000"}}').code == "invalid_body"
     preview = program.post("/api/v1/redrives", b'{"preview":true}')
     assert (preview.status, preview.json["count"]) == (200, 1)
     steered = program.post("/api/v1/redrives", b'{"perSecond":5}').json["links"]

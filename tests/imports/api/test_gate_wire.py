@@ -51,6 +51,7 @@ RAW: dict[str, tuple[int, bytes]] = {
     "a double slash": (400, b"GET /api/v1//probe HTTP/1.1\r\nHost: h\r\n\r\n"),
     "a dot segment": (400, b"GET /api/v1/x/../probe HTTP/1.1\r\nHost: h\r\n\r\n"),
     "a path beyond ASCII": (400, "GET /api/v1/ä HTTP/1.1\r\nHost: h\r\n\r\n".encode()),
+    "NUL in the query": (400, b"GET /api/v1/probe?code=%00 HTTP/1.1\r\nHost: h\r\n\r\n"),
     "a query beyond ASCII": (400, "GET /api/v1/probe?ä HTTP/1.1\r\nHost: h\r\n\r\n".encode()),
     "a method in small letters": (400, b"get {path} HTTP/1.1\r\nHost: h\r\n\r\n"),
     "a header of 64 KB": (401, b"GET {path} HTTP/1.1\r\nHost: h\r\nX-A: " + b"a" * 65_536 + b"\r\n\r\n"),
