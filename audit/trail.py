@@ -10,15 +10,16 @@ other for ever.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
 from audit.chain import Entry, link
 from audit.context import current_context
@@ -29,7 +30,8 @@ __all__ = ["BrokenChainError", "Checkpoint", "Verification", "audited", "record"
 
 _PLAIN = tuple(name for name in Entry.__slots__ if name != "detail")
 _COLUMNS = (*_PLAIN, "detail", "sequence", "previous_hash", "hash")
-_LOCK = "SELECT sequence, hash FROM audit_audithead WHERE id = 1 FOR NO KEY UPDATE"
+# The time is PostgreSQL's, so that the events of all hosts stand in one order of time.
+_LOCK = "SELECT sequence, hash, clock_timestamp() FROM audit_audithead WHERE id = 1 FOR NO KEY UPDATE"
 _INSERT = f"INSERT INTO audit_auditevent ({', '.join(_COLUMNS)}) VALUES"
 _VALUES = f"({', '.join(['%s'] * len(_COLUMNS))})"
 
@@ -88,8 +90,8 @@ def record(
     context = current_context()
     if context.actor is None:
         raise RuntimeError("Nobody acts here: wrap the entry point in `with acting_as(Actor(kind, id)):`.")
-    entry = Entry(
-        at=timezone.now(),
+    entry_at = partial(
+        Entry,
         actor_kind=context.actor.kind,
         actor_id=context.actor.id,
         action=check_action(action),
@@ -100,33 +102,32 @@ def record(
         request_id=context.request_id,
         detail=check_detail(detail or {}),
     )
-    transaction.on_commit(_Recorded(entry))
+    transaction.on_commit(_Recorded(entry_at))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Recorded:
     """An event waiting among the transaction's on-commit callbacks, since Django drops those of a savepoint
-    that rolls back. It is taken out again before the commit; called, it does nothing."""
+    that rolls back. It is taken out again before the commit, which gives it its time; called, it does nothing."""
 
-    entry: Entry
+    entry_at: Callable[[datetime], Entry]
 
     def __call__(self) -> None:
         return
 
 
-def _take(connection: BaseDatabaseWrapper) -> list[Entry]:
+def _take(connection: BaseDatabaseWrapper) -> list[Callable[[datetime], Entry]]:
     callbacks = connection.run_on_commit
     connection.run_on_commit = [callback for callback in callbacks if not isinstance(callback[1], _Recorded)]
-    return [callback[1].entry for callback in callbacks if isinstance(callback[1], _Recorded)]
+    return [callback[1].entry_at for callback in callbacks if isinstance(callback[1], _Recorded)]
 
 
-def _write(entries: list[Entry]) -> None:
+def _write(recorded: list[Callable[[datetime], Entry]]) -> None:
     """Every writer waits while this one holds the head, so between the lock and the commit stand one plain
     statement and no more; the model would spend most of that time on building it."""
-    if not entries:
+    if not recorded:
         return
-    rows = [(*(getattr(entry, name) for name in _PLAIN), json.dumps(entry.detail)) for entry in entries]
-    insert = f"{_INSERT} {', '.join([_VALUES] * len(entries))}"
+    insert = f"{_INSERT} {', '.join([_VALUES] * len(recorded))}"
     values: list[Any] = []
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(_LOCK)
@@ -135,10 +136,12 @@ def _write(entries: list[Entry]) -> None:
             raise BrokenChainError(
                 "The audit trail has lost its head row; nothing more is recorded until it is looked into."
             )
-        sequence, latest = head
-        for entry, row in zip(entries, rows, strict=True):
+        sequence, latest, now = head
+        for entry_at in recorded:
+            entry = entry_at(now)
             sequence, previous = sequence + 1, latest
             latest = link(entry, sequence=sequence, previous_hash=previous)
-            values += (*row, sequence, previous, latest)
+            row = (getattr(entry, name) for name in _PLAIN)
+            values += (*row, json.dumps(entry.detail), sequence, previous, latest)
         # The insert's own trigger checks the links and moves the head: neither happens without the other.
         cursor.execute(insert, values)

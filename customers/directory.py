@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.db import DatabaseError, connection
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from customers import signing
 from customers.cipher import DecryptionError, Opener, Sealer
@@ -44,7 +44,8 @@ _TOUCH: Final = """
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """All that the gate needs of a key and its customer. The secret's bytes show in no repr."""
+    """All that the gate needs of a key and its customer, as of `read_at` by the database's clock, which alone says
+    whether a key has begun or ended. The secret's bytes show in no repr."""
 
     key_id: str
     key_pk: int
@@ -57,6 +58,7 @@ class KeyEntry:
     not_before: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    read_at: datetime
     secret: bytes = field(repr=False)
 
     def refusal(self, now: datetime) -> str | None:
@@ -90,7 +92,7 @@ def verify(token: Token, string: str, now: datetime | None = None) -> KeyEntry |
     entry = kept or find_key(token.key_id)
     expected = signing.mac(entry.secret if entry else _DUMMY_SECRET, string)
     is_right = hmac.compare_digest(expected, token.mac)
-    is_live = entry is not None and entry.refusal(now or timezone.now()) is None
+    is_live = entry is not None and entry.refusal(now or entry.read_at) is None
     if is_right and is_live:
         return entry
     if kept is not None:
@@ -118,7 +120,7 @@ def forget(key_id: str | None = None) -> None:
 
 
 def _load(key_id: str) -> KeyEntry | None:
-    key = HmacKey.objects.select_related("customer").filter(key_id=key_id).first()
+    key = HmacKey.objects.select_related("customer").annotate(read_at=Now()).filter(key_id=key_id).first()
     if key is None:
         _dummy_opener.open(_dummy_blob, _DUMMY_ROW)
         return None
@@ -140,6 +142,7 @@ def _load(key_id: str) -> KeyEntry | None:
         not_before=key.not_before,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
+        read_at=cast(Any, key).read_at,
         secret=secret,
     )
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from django.utils.text import slugify
 
+from audit.clock import database_now
 from audit.trail import audited, record
 from customers import directory, keyring, signing
 from customers.models import Customer, HmacKey
@@ -78,7 +78,7 @@ def issue_key(
 ) -> IssuedKey:
     """A further key of the customer, live at once."""
     with audited():
-        issued = _insert_key(customer, label, scopes, expires_in_days, now or timezone.now())
+        issued = _insert_key(customer, label, scopes, expires_in_days, now or database_now())
         record(
             "key.issued",
             target=f"key:{issued.key_id}",
@@ -94,7 +94,7 @@ def rotate_key(key: HmacKey, *, overlap_hours: int = OVERLAP_HOURS, now: datetim
     EnrolmentError where the key is revoked or expired already, the overlap is longer than 14 days, or the customer has
     50 live keys.
     """
-    now = now or timezone.now()
+    now = now or database_now()
     if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
         raise EnrolmentError("bad_overlap", f"Give an overlap of 0 to {MAX_OVERLAP_HOURS} hours.")
     with audited():
@@ -122,7 +122,7 @@ def rotate_key(key: HmacKey, *, overlap_hours: int = OVERLAP_HOURS, now: datetim
 def revoke_key(key: HmacKey, *, now: datetime | None = None) -> bool:
     """From now on the key signs nothing, here at once and elsewhere within a second. False where it was so already."""
     with audited():
-        now = now or timezone.now()
+        now = now or database_now()
         revoked = HmacKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)
         if revoked:
             record("key.revoked", target=f"key:{key.key_id}", customer_id=key.customer_id)

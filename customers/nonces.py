@@ -4,11 +4,10 @@ Valkey answers in a fraction of a millisecond and forgets when it is flushed or 
 also noted in PostgreSQL, which decides; a call that only reads may pass a second time while Valkey is gone.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from django.db import connection
-from django.utils import timezone
 
 from customers import valkey
 from customers.models import SeenNonce
@@ -17,7 +16,8 @@ from customers.signing import NONCE_SECONDS
 _FORGET_AT_ONCE: Final = 10_000
 
 _INSERT: Final = """
-    INSERT INTO customers_seennonce (key_id, nonce, expires_at) VALUES (%s, %s, %s)
+    INSERT INTO customers_seennonce (key_id, nonce, expires_at)
+    VALUES (%s, %s, clock_timestamp() + %s * interval '1 second')
     ON CONFLICT ON CONSTRAINT seen_nonce_unique DO NOTHING
 """
 
@@ -34,7 +34,7 @@ def remember(key_id: str, nonce: str, writes: bool) -> bool:
 
 
 def forget_expired(now: datetime) -> int:
-    """Delete what has expired, and say how many; the sweeper calls it once a minute or so."""
+    """Delete what has expired by the database's clock, and say how many; the sweeper calls it once a minute or so."""
     forgotten = 0
     while True:
         expired = SeenNonce.objects.filter(expires_at__lte=now).order_by("expires_at")[:_FORGET_AT_ONCE]
@@ -57,7 +57,6 @@ def _is_new_in_valkey(key_id: str, nonce: str) -> bool | None:
 
 
 def _is_new_in_postgres(key_id: str, nonce: str) -> bool:
-    expires_at = timezone.now() + timedelta(seconds=NONCE_SECONDS)
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, (key_id, nonce, expires_at))
+        cursor.execute(_INSERT, (key_id, nonce, NONCE_SECONDS))
         return int(cursor.rowcount) == 1

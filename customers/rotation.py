@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max, QuerySet
 
 from audit.trail import audited, record
@@ -24,14 +24,6 @@ LIFETIME_DAYS: Final = 90
 ROTATING: Final = (DataKey.Purpose.RECORD, DataKey.Purpose.SECRET)
 # A ring's 60 s, and ten times as long for a transaction with what was sealed or read before it.
 SETTLE_SECONDS: Final = 660
-
-
-def database_now() -> datetime:
-    """PostgreSQL's clock, the same for every host that compares times of data keys."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
 
 
 def due(now: datetime) -> QuerySet[Customer]:

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Final
 
 from django.db import transaction
-from django.utils import timezone
 
+from audit.clock import database_now
 from audit.trail import audited, record
 from customers.models import Customer
 from imports import doorbell, intake, parts, publishing
@@ -34,7 +34,7 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
         job.open_until = None
         job.status_reason = ""
         job.revision += 1
-        job.expires_at = timezone.now() + timedelta(days=customer.retention_days)
+        job.expires_at = database_now() + timedelta(days=customer.retention_days)
         job.save(update_fields=["open_until", "status_reason", "revision", "expires_at"])
         record(
             "import.accepted",

@@ -5,8 +5,8 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Sum
-from django.utils import timezone
 
+from audit.clock import database_now
 from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
 from imports import parts, publishing
@@ -29,7 +29,7 @@ def cancel(job_id: int) -> ImportJob:
             raise Refusal("wrong_state", f"This import has {job.status} and can no longer be cancelled.")
         is_new = job.cancelled_at is None
         if is_new:
-            job.cancelled_at = timezone.now()
+            job.cancelled_at = database_now()
             job.status_reason = CANCELLED
             record(
                 f"{job.kind}.cancelled",
@@ -49,7 +49,7 @@ def end_open(job: ImportJob, *, reason: str) -> None:
 
     They have their places in the job first, so that they can be fetched in the order they were sent in.
     """
-    now = timezone.now()
+    now = database_now()
     parts.arrange(job)
     job.open_until = None
     job.cancelled_at = job.cancelled_at or now
@@ -65,7 +65,7 @@ def give_up(job_id: int, *, reason: str) -> None:
         job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
         if job.is_finished:
             return
-        job.cancelled_at = job.cancelled_at or timezone.now()
+        job.cancelled_at = job.cancelled_at or database_now()
         job.status_reason = job.status_reason or reason
         _drop_unheld(job)
         _save(job)
@@ -102,7 +102,7 @@ def _drop_unheld(job: ImportJob) -> bool:
     if not dropped:
         return False
     batches = ImportBatch.objects.filter(pk__in=dropped)
-    now = timezone.now()
+    now = database_now()
     job.unprocessed += batches.aggregate(records=Sum("record_count"))["records"]
     job.batches_ended += len(dropped)
     batches.update(state=ImportBatch.State.DROPPED, ended_at=now)

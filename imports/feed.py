@@ -10,8 +10,9 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ import orjson
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.db import utils as database
-from django.utils import timezone
+from django.db.models.functions import Now
 from redis import RedisError
 
 from imports import publishing
@@ -216,11 +217,13 @@ class Feed:
 
 
 def _find(job: UUID) -> ImportJob | None:
-    return ImportJob.objects.filter(uuid=job).defer("metadata", "idempotency_digest", "body_digest").first()
+    """The job and, by the database's clock, when it was read."""
+    found = ImportJob.objects.annotate(read_at=Now()).filter(uuid=job)
+    return found.defer("metadata", "idempotency_digest", "body_digest").first()
 
 
 def _frame(job: ImportJob) -> Frame:
-    now = timezone.now()
+    now: datetime = cast(Any, job).read_at
     return Frame(job.revision, job.customer_id, job.uuid, wire_time(now), snapshot(job, now), job.is_finished)
 
 

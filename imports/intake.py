@@ -11,10 +11,11 @@ from typing import Final, cast
 
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
+from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
+from audit.clock import database_now
 from audit.trail import audited, record
 from customers.cipher import data_key_id_of
 from customers.keyring import Keyring, hold, keyring
@@ -121,7 +122,7 @@ def repeated_job(
     job = ImportJob.objects.filter(
         customer_id=customer_id,
         idempotency_digest=digest_of_key(idempotency_key, kind),
-        created_at__gt=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
+        created_at__gt=Now() - timedelta(hours=IDEMPOTENCY_HOURS),
     ).first()
     if job is not None and bytes(job.body_digest) != body_digest:
         raise Refusal(
@@ -153,7 +154,7 @@ def take_turn(submission: Submission, kind: str) -> None:
     ImportJob.objects.filter(
         customer_id=submission.customer_id,
         idempotency_digest=idempotency_digest,
-        created_at__lte=timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS),
+        created_at__lte=Now() - timedelta(hours=IDEMPOTENCY_HOURS),
     ).update(idempotency_digest=None)
 
 
@@ -191,7 +192,7 @@ def _refuse_at(running: int, customer: Customer) -> None:
 def _prepare(submission: Submission, kind: str) -> _Prepared:
     envelope = open_envelope(submission.body, media_type=submission.media_type, parameters=submission.parameters)
     keys = keyring(submission.customer_id)
-    now = timezone.now()
+    now = database_now()
     customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
     job_uuid = uuid.uuid4()
     rows = batch_rows(envelope.records, keys, job_uuid, submission.customer_id)

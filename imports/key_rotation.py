@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from audit.clock import database_now
 from customers import rotation
 from customers.keyring import NoKeyError
 from customers.master_keys import MasterKeyError
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 def begin_due() -> int:
     """Rotates the keys of customers whose keys are 90 days old; how many customers."""
-    now = rotation.database_now()
+    now = database_now()
     return sum(rotation.begin(customer, now=now, only_if_due=True) for customer in rotation.due(now))
 
 
@@ -33,7 +34,7 @@ def settle(data_key: DataKey) -> Iterator[int]:
     if not is_empty(data_key):
         rotation.note_found(data_key)
         return
-    now = rotation.database_now()
+    now = database_now()
     rotation.note_emptied(data_key, now=now)
     rotation.destroy(data_key, now=now, is_empty=is_empty)
 

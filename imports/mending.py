@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from audit.clock import database_now
 from audit.context import current_context
 from audit.trail import audited, record
 from customers.keyring import hold, keyring
@@ -80,7 +80,7 @@ def _change(failure: FailedRecord, states: tuple[str, ...], changes: dict[str, A
 
 def _number_for_an_edit(job: ImportJob, raw: bytes) -> ImportJob:
     """A job that received nothing and lends the edit its number: newer than whatever was accepted until now."""
-    context, now = current_context(), timezone.now()
+    context, now = current_context(), database_now()
     keys = keyring(job.customer_id)
     origin = ImportJob(
         customer_id=job.customer_id,

@@ -4,8 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.utils import timezone
-
+from audit.clock import database_now
 from audit.trail import audited, record
 from customers.cipher import data_key_id_of
 from customers.keyring import hold, keyring
@@ -66,7 +65,7 @@ def _repeated(submission: Submission) -> ImportJob | None:
 
 def _prepare(submission: Submission) -> ImportJob:
     opening = open_opening(submission.body)
-    now = timezone.now()
+    now = database_now()
     job_uuid = uuid.uuid4()
     sealer = keyring(submission.customer_id).sealer("imports_importjob", "metadata")
     customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 
 from django.db import connection, transaction
-from django.utils import timezone
 
+from audit.clock import database_now
 from customers.keyring import keyring
 from imports import intake, publishing
 from imports.envelope import CSV, open_part
@@ -123,7 +123,7 @@ def _count(job: ImportJob, *, records: int, batches: int) -> int:
     _refuse_beyond_limit(current, records)
     current.total += records
     current.batch_count += batches
-    current.open_until = timezone.now() + timedelta(hours=IDLE_HOURS)
+    current.open_until = database_now() + timedelta(hours=IDLE_HOURS)
     current.revision += 1
     current.save(update_fields=["total", "batch_count", "open_until", "revision"])
     transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, current.revision), robust=True)

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Final
 
 from django.db import DatabaseError, connection, transaction
-from django.utils import timezone
 from psycopg import errors
 
+from audit.clock import database_now
 from audit.trail import audited
 from customers.keyring import Keyring, keyring
 from imports import attempts, batching, checking, ending, publishing, recounting, resolving, storing
@@ -86,7 +86,7 @@ def process(batch: ImportBatch) -> None:
     """Does the batch's work in the surrounding transaction, whose commit makes it done."""
     job = ImportJob.objects.get(pk=batch.job_id)
     keys = keyring(batch.customer_id)
-    now = timezone.now()
+    now = database_now()
     packed = keys.opener("imports_importbatch", "payload").open(
         bytes(batch.payload or b""), payload_row(job.uuid, batch.sequence)
     )
@@ -230,7 +230,7 @@ def _take_apart(batch: ImportBatch, *, code: str) -> None:
     if raw is None:
         logger.warning("batch_split batch=%s job=%s cause=%s", batch.pk, batch.job_id, code)
         return
-    job, now = ImportJob.objects.get(pk=batch.job_id), timezone.now()
+    job, now = ImportJob.objects.get(pk=batch.job_id), database_now()
     failure = Failure(batch.first_index, raw, [checking.Problem(code, "")])
     store_failures([failure], job=job, batch=batch, keys=keyring(batch.customer_id), now=now)
     batch.state = ImportBatch.State.DONE

@@ -6,8 +6,8 @@ from typing import Final
 import redis
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
+from audit.clock import database_now
 from customers import expiry
 from customers.nonces import forget_expired
 from imports import doorbell, erasure, key_rotation, opening, redriving, resolving, retrying
@@ -59,7 +59,7 @@ def _is_left_alone(job_id: int) -> bool:
 def tidy() -> None:
     """What has expired goes; what will expire soon is said."""
     resolving.resolve_overtaken()
-    now = timezone.now()
+    now = database_now()
     forget_expired(now)
     expiry.warn(now)
     opening.expire(now)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from customers import directory, nonces
 from customers.networks import client_address, is_allowed
@@ -75,7 +74,7 @@ def admit(head: Head, token: Token, source_ip: str) -> Admission:
     if not nonces.remember(key.key_id, token.nonce, taken.writes):
         raise Problem("signature_replay")
     quota_headers = throttling.count_call(key.quotas[taken.quota])
-    directory.touch(key.key_pk, source_ip or None, timezone.now())
+    directory.touch(key.key_pk, source_ip or None, key.read_at)
     return Admission(key, media_type, idempotency_key, taken.makes_import, quota_headers)
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from audit.clock import database_now
+
 HOUSE = Path(__file__).resolve().parents[2]
 BODY_RECORDS = 25_000
 SAMPLE = 100
@@ -61,7 +63,7 @@ def run(*, records: int, kills: int, seed: int, work_seconds: float = 0.4) -> Fi
     ]
     for _ in range(kills):
         if not DataKey.objects.retired().filter(customer=caller.customer).exists() or not _left(caller):
-            figures.rotations += rotation.begin(caller.customer, now=rotation.database_now())
+            figures.rotations += rotation.begin(caller.customer, now=database_now())
         before = _left(caller)
         _kill_a_rotator(caller, dice.uniform(0.0, work_seconds))
         figures.kills += 1
@@ -71,7 +73,7 @@ def run(*, records: int, kills: int, seed: int, work_seconds: float = 0.4) -> Fi
         thread.join()
         if thread.raised is not None:
             figures.faults.append(f"{type(thread.raised).__name__}: {thread.raised}")
-    figures.rotations += rotation.begin(caller.customer, now=rotation.database_now())
+    figures.rotations += rotation.begin(caller.customer, now=database_now())
     began = time.monotonic()
     figures.moved_at_the_end = sum(key_rotation.work_off(caller.customer))
     figures.seconds_at_the_end = round(time.monotonic() - began, 2)
@@ -190,7 +192,7 @@ def _destroy(caller: Any, figures: Figures) -> None:
     from customers.models import DataKey
     from imports.reencryption import is_empty
 
-    later = rotation.database_now() + timedelta(seconds=rotation.SETTLE_SECONDS)
+    later = database_now() + timedelta(seconds=rotation.SETTLE_SECONDS)
     for key in DataKey.objects.retired().filter(customer=caller.customer):
         figures.old_keys_destroyed += rotation.destroy(key, now=later, is_empty=is_empty)
     keyring.forget()

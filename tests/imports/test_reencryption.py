@@ -13,6 +13,7 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, models, transaction
 
+from audit.clock import database_now
 from audit.context import Actor, acting_as
 from audit.models import AuditEvent
 from customers import keyring as rings
@@ -29,7 +30,7 @@ from tests.imports.pipeline import Caller, another_session, bad_record, push, re
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOW = rotation.database_now
+NOW = database_now
 
 
 @pytest.fixture(autouse=True)

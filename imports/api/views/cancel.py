@@ -1,11 +1,11 @@
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from audit.clock import database_now
 from imports import ending, status
 from imports.api import schema
 from imports.api.answers import json_answer, own_job
@@ -24,4 +24,4 @@ class CancelView(APIView):
     )
     def post(self, request: Request, job_id: UUID) -> HttpResponse:
         job = ending.cancel(own_job(request, job_id).pk)
-        return json_answer(status.summarise(job, timezone.now()), status=202)
+        return json_answer(status.summarise(job, database_now()), status=202)

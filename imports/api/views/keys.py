@@ -1,7 +1,6 @@
 from typing import Annotated
 
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from msgspec import Meta, Struct
 from rest_framework.request import Request
@@ -40,7 +39,7 @@ class KeyRotationView(APIView):
         wanted = json_body(call, type=Rotation) if call.body else Rotation()
         old = HmacKey(pk=call.key_pk)
         try:
-            issued = enrolment.rotate_key(old, overlap_hours=wanted.overlap_hours, now=timezone.now())
+            issued = enrolment.rotate_key(old, overlap_hours=wanted.overlap_hours)
         except enrolment.EnrolmentError as error:
             raise Problem(_REFUSALS[error.code]) from None
         old.refresh_from_db(fields=["key_id", "expires_at"])

@@ -1,11 +1,11 @@
 from typing import Any
 
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from audit.clock import database_now
 from imports import opening
 from imports.api import schema
 from imports.api.answers import json_answer
@@ -33,7 +33,7 @@ class ImportListView(APIView):
             after=request.GET.get("after"),
             limit=page_limit(request.GET.get("limit")),
         )
-        now = timezone.now()
+        now = database_now()
         return json_answer({"imports": [summarise(job, now) for job in page.jobs], "next": page.next})
 
     @extend_schema(

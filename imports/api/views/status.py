@@ -1,11 +1,11 @@
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from audit.clock import database_now
 from imports import status
 from imports.api import schema
 from imports.api.answers import json_answer, own_job
@@ -20,4 +20,4 @@ class ImportStatusView(APIView):
         responses={200: schema.Status, **schema.problems(401, 403, 404, 429, 503)},
     )
     def get(self, request: Request, job_id: UUID) -> HttpResponse:
-        return json_answer(status.describe(own_job(request, job_id), timezone.now()))
+        return json_answer(status.describe(own_job(request, job_id), database_now()))

@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from audit.clock import database_now
 from audit.context import Actor, acting_as
 from customers.models import Customer
 from imports import erasure
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             if input(f"Type {slug} to go on: ").strip() != slug:
                 raise CommandError("Nothing was erased.")
         with acting_as(Actor("command", "erase_customer")):
-            erased = erasure.erase(customer, now=timezone.now())
+            erased = erasure.erase(customer, now=database_now())
         if not erased:
             self.stdout.write(f"{customer.name} was erased on {customer.erased_at:%Y-%m-%d}; nothing changed.")
             return

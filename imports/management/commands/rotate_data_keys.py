@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from audit.clock import database_now
 from audit.context import Actor, acting_as
 from customers import rotation
 from customers.models import Customer, DataKey
@@ -28,7 +29,7 @@ class Command(BaseCommand):
                 found = Customer.objects.filter(slug=customer).first()
                 if found is None:
                     raise CommandError(f"There is no customer {customer!r}. The admin lists them by short name.")
-                if not rotation.begin(found, now=rotation.database_now()):
+                if not rotation.begin(found, now=database_now()):
                     raise CommandError(f"{found.name} has no data keys that could be rotated: it was erased.")
                 self._work_off(found)
                 return
