@@ -72,7 +72,7 @@ def strike(house: ChaosHouse, blow: str, chance: random.Random, plan: Plan) -> N
     elif blow == "down":
         with valkey_held_down(house):
             time.sleep(plan.valkey_down_seconds)
-        house.killed["valkey down a while"] = 1
+        house.note("valkey down a while")
     elif blow == "crash":
         # What `pg_ctl stop -m immediate` sends: no checkpoint, no goodbye.
         wait_until(lambda: house.kill("postgres", 0.0, signal.SIGQUIT), 20)
@@ -116,7 +116,7 @@ def _flush(house: ChaosHouse) -> None:
                 valkey.flushall()
         except redis.RedisError:
             return False
-        house.killed["flush"] = house.killed.get("flush", 0) + 1
+        house.note("flush")
         return True
 
     wait_until(flushed, 20)

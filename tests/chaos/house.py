@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,7 +28,12 @@ class ChaosHouse:
     log: Path
     process: "subprocess.Popen[bytes]"
     url: str = ""
-    killed: dict[str, int] = field(default_factory=dict)
+    struck: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def blows(self) -> dict[str, int]:
+        """How many of each kind have fallen since `struck` was emptied."""
+        return dict(Counter(kind for kind, _ in self.struck))
 
     def as_house(self) -> House:
         return House(self.process, self.url, self.data_dir, self.log, self.environment)
@@ -55,15 +61,17 @@ class ChaosHouse:
                 return _named(children, "postgres", "-D")
             if role == "valkey":
                 return _named(children, "valkey-server")
+            if role == "web":
+                return [one for web in _named(children, "manage.py", "web") for one in (web, *_children(web))]
             return _named(children, "manage.py", {"parent": "worker"}.get(role, role))
         return []
 
     def kill(self, role: str, choice: float, number: signal.Signals = signal.SIGKILL) -> bool:
         """Kills one process of the role, chosen by `choice` in [0, 1); "both" is a worker with its work-horse."""
         if role == "supervisor":
+            self.note(role)
             os.kill(self.process.pid, number)
             self.process.wait()
-            self._count(role)
             self.start_again()
             return True
         found = self.processes("parent" if role == "both" else role)
@@ -71,18 +79,19 @@ class ChaosHouse:
             return False
         victim = found[int(choice * len(found))]
         victims = [victim, *_children(victim)] if role == "both" else [victim]
+        self.note(role)
         for process in victims:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        self._count(role)
         return True
 
     def start_again(self) -> None:
         """What the machine's init does for a supervisor that died."""
         self.process, self.url = _start(self.environment, self.log)
 
-    def _count(self, role: str) -> None:
-        self.killed[role] = self.killed.get(role, 0) + 1
+    def note(self, blow: str) -> None:
+        """A blow falls now."""
+        self.struck.append((blow, time.time()))
 
 
 @contextmanager
@@ -107,7 +116,8 @@ def chaos_house(data_dir: Path, **environment: str) -> Iterator[ChaosHouse]:
     try:
         yield house
     finally:
-        house.process.send_signal(signal.SIGINT)
+        if house.process.poll() is None:
+            house.process.send_signal(signal.SIGINT)
         try:
             house.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
