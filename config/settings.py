@@ -63,6 +63,9 @@ WEB = env.integer("WEB", min(2, multiprocessing.cpu_count()), minimum=1)
 # What one batch may take; a worker beyond it counts as killed.
 WORKER_MEMORY_MB = env.integer("WORKER_MEMORY_MB", 1024, minimum=256)
 WORKER_BATCH_SECONDS = env.integer("WORKER_BATCH_SECONDS", 120, minimum=1)
+# How long a worker waits for a lock and for a statement; then its batch is put off and the worker goes on with others.
+WORKER_LOCK_SECONDS = env.integer("WORKER_LOCK_SECONDS", 5, minimum=1)
+WORKER_STATEMENT_SECONDS = env.integer("WORKER_STATEMENT_SECONDS", 60, minimum=1)
 
 INSTALLED_APPS = [
     "config",

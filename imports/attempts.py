@@ -1,5 +1,6 @@
 """Notes that outlive the worker: on a second connection, committed at once, beside the batch's transaction."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
@@ -9,6 +10,7 @@ from uuid import UUID
 import psycopg
 from django.db import connection
 
+from imports import checking
 from imports.models import BatchAttempt, ImportBatch
 
 DONE: Final = "done"
@@ -16,10 +18,24 @@ AGAIN: Final = "again"
 STOPPED: Final = "stopped"
 LOST: Final = "database lost"
 
+# How an attempt was ended that never came to its own end, where somebody saw it.
+CRASHED: Final = "crash"
+OVER_MEMORY: Final = "memory limit"
+OVER_TIME: Final = "time limit"
+
 _END: Final = 'UPDATE imports_batchattempt SET ended_at = now(), "end" = %s WHERE id = %s'
 _KILLS: Final = """
-    SELECT count(*) FROM imports_batchattempt
+    SELECT "end" FROM imports_batchattempt
     WHERE batch_id = %s AND ended_at IS NULL AND started_at > pg_postmaster_start_time()
+"""
+# The newest attempt of that worker, unless it came to its end. A look at the newest thousand finds it, however many
+# there are.
+_NOTE_KILL: Final = """
+    UPDATE imports_batchattempt SET "end" = %(how)s
+    WHERE ended_at IS NULL AND "end" = '' AND id = (
+        SELECT max(id) FROM imports_batchattempt
+        WHERE worker = %(worker)s AND id > (SELECT max(id) - 1000 FROM imports_batchattempt)
+    )
 """
 
 _note: "psycopg.Connection[Any] | None" = None
@@ -85,20 +101,43 @@ def note_stopping() -> None:
         Thread(target=_note_stopped, args=(_current, _parameters()), daemon=True).start()
 
 
-def killed_before(batch: ImportBatch) -> int:
-    """How often a process died over this batch. With the batch's row locked nobody is at work on it now.
+def note_kill(worker: str, how: str) -> None:
+    """How the work-horse of `worker` was ended, said by its parent, who forks: so on a connection of its own."""
+    with suppress(psycopg.Error), psycopg.connect(**_parameters(), autocommit=True) as session:
+        session.execute(_NOTE_KILL, {"how": how, "worker": worker[:100]})
 
-    What was under way when the database itself went down is no kill.
+
+def kills_of(batch: ImportBatch) -> list[str]:
+    """How each process that died over this batch was ended, "" where nobody saw it.
+
+    With the batch's row locked nobody is at work on it now. What was under way when the database itself went down is no
+    kill.
     """
     with connection.cursor() as cursor:
         cursor.execute(_KILLS, [batch.pk])
-        return int(cursor.fetchone()[0])
+        return [how for (how,) in cursor.fetchall()]
+
+
+def reason_of(kills: Sequence[str]) -> str:
+    """Why a record fails over which all these processes died.
+
+    Only what most of them were seen to crash over is the record's own fault. A limit that is reached or a worker that
+    vanished with its parent may be the server's, so such a record is tried again.
+    """
+    if 2 * kills.count(CRASHED) > len(kills):
+        return "kills_worker"
+    return "limit_exceeded" if {OVER_MEMORY, OVER_TIME} & set(kills) else "worker_stopped"
 
 
 def failed_before(batch: ImportBatch) -> int:
     """How often work on this batch ended in an error of its own."""
     ended = BatchAttempt.objects.filter(batch_id=batch.pk, ended_at__isnull=False)
-    return ended.exclude(end__in=(DONE, AGAIN, STOPPED, LOST)).count()
+    return ended.exclude(end__in=(DONE, AGAIN, STOPPED, LOST, *checking.STORE_CODES)).count()
+
+
+def timed_out_before(batch: ImportBatch) -> int:
+    """How often work on this batch ended for a reason that may pass."""
+    return BatchAttempt.objects.filter(batch_id=batch.pk, ended_at__isnull=False, end__in=checking.STORE_CODES).count()
 
 
 def _connection() -> "psycopg.Connection[Any]":

@@ -45,7 +45,7 @@ CODES: Final[dict[str, str]] = {
     "nul_character": "The NUL character cannot be stored.",
     "lone_surrogate": "Half of a surrogate pair is not a character.",
     "number_too_long": "A whole number may have at most 4300 digits.",
-    "kills_worker": "Three processes ended over this record alone: by a crash, or by their limit of memory or time.",
+    "kills_worker": "Three processes ended over this record alone, most of them by a crash.",
     "internal_error": "Storing this record failed three times through a fault of this server. Ask its operator.",
 }
 """Every code a record can fail with at this stage, and the message shown for it."""
@@ -54,7 +54,7 @@ STORE_CODES: Final[dict[str, str]] = {
     "worker_stopped": "Every worker that tried this record stopped before it was done.",
     "lock_timeout": "The record was in use elsewhere for too long.",
     "statement_timeout": "The database took too long over this record.",
-    "limit_exceeded": "A limit of this server was used up.",
+    "limit_exceeded": "A limit of this server was used up, such as a worker's memory or time.",
 }
 """Reasons that lie with the server: such a record is tried again by itself."""
 

@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def ring(job_id: int) -> None:
-    """Wakes as many workers as the job has pending batches, at most all of them.
+    """Wakes as many workers as the job has batches to begin, at most all of them.
 
     Never raises: where Valkey is away the sweeper rings again later. Ringing twice within a second is one ring.
     """
     failpoints.hit("accepted")
-    pending = ImportBatch.objects.filter(job_id=job_id, state=ImportBatch.State.PENDING)[: settings.WORKERS].count()
+    due = ImportBatch.objects.due().filter(job_id=job_id)[: settings.WORKERS].count()
     second = int(time.time())
-    for bell in range(pending):
+    for bell in range(due):
         if not _enqueue(job_id, message_id=f"{QUEUE}-{job_id}-{bell}-{second}"):
             return  # one wait for a Valkey that hangs is enough: a caller may be waiting for its 202
 

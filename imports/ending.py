@@ -76,8 +76,9 @@ def finish_cancelled() -> int:
     jobs = list(ImportJob.objects.unfinished().filter(cancelled_at__isnull=False).values_list("pk", flat=True))
     for job_id in jobs:
         with audited():
-            job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
-            if not job.is_finished and _drop_unheld(job):
+            # One that somebody holds just now is left for the next time: nobody rings while this waits.
+            job = ImportJob.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=job_id).first()
+            if job is not None and not job.is_finished and _drop_unheld(job):
                 _save(job)
     return len(jobs)
 

@@ -13,7 +13,6 @@ import msgspec
 from django.db import connection
 
 from customers.keyring import Keyring, hold
-from customers.models import Customer
 from imports import checking
 from imports.copying import copy_rows
 from imports.models import FailedRecord, ImportBatch, ImportJob
@@ -76,7 +75,7 @@ def store_failures(
         category = category_of(first.code)
         next_attempt_at = None
         if category == FailedRecord.Category.RETRYABLE and state == FailedRecord.State.OPEN:
-            policy = retry_policy(job.customer_id)
+            policy = retry_policy(job.pk)
             next_attempt_at = now + policy.pause(1) if policy.tries else None
         rows.append(
             (
@@ -87,7 +86,7 @@ def store_failures(
                 record_type,
                 keys.index.key(record_type, external_id) if external_id and record_type else None,
                 payloads.seal(failure.raw, row),
-                FailedRecord.Stage.CHECK.value,
+                stage_of(first.code).value,
                 first.code,
                 first.place[:PLACE_LENGTH],
                 first.message,
@@ -124,6 +123,10 @@ def group_key(record_type: str, stage: str, code: str, place: str) -> bytes:
     return hashlib.sha256("\0".join((record_type, stage, code, place)).encode()).digest()[:16]
 
 
+def stage_of(code: str) -> FailedRecord.Stage:
+    return FailedRecord.Stage.CHECK if code in checking.CODES else FailedRecord.Stage.STORE
+
+
 def category_of(code: str) -> FailedRecord.Category:
     return FailedRecord.Category.RETRYABLE if code in RETRYABLE else FailedRecord.Category.PERMANENT
 
@@ -143,10 +146,12 @@ class RetryPolicy:
         return float(min(self.base_seconds * 2 ** (number - 1), LONGEST_PAUSE_SECONDS))
 
 
-def retry_policy(customer_id: int) -> RetryPolicy:
-    """The customer's own, where it has one."""
-    tries, base = Customer.objects.values_list("retry_tries", "retry_base_seconds").get(pk=customer_id)
-    return RetryPolicy(DEFAULT_TRIES if tries is None else tries, base or DEFAULT_BASE_SECONDS)
+def retry_policy(job_id: int) -> RetryPolicy:
+    """What the caller asked for with the job, else the customer's own, else the house's."""
+    names = ("retry_tries", "customer__retry_tries", "retry_base_seconds", "customer__retry_base_seconds")
+    of_job, of_customer, *bases = ImportJob.objects.values_list(*names).get(pk=job_id)
+    tries = next((tries for tries in (of_job, of_customer) if tries is not None), DEFAULT_TRIES)
+    return RetryPolicy(tries, next((base for base in bases if base is not None), DEFAULT_BASE_SECONDS))
 
 
 def failure_row(job_uuid: uuid.UUID, index: int) -> bytes:

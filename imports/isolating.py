@@ -14,19 +14,24 @@ from imports.models import ImportBatch, ImportJob
 
 # 5,000 records are 250, then 13, then one: four rounds.
 PIECES: Final = 20
-# So many batches are no few bad records among good ones: the fault is the server's, and the job is given up.
+# So many batches are no few bad records among good ones: the fault is the server's.
 MAX_BATCHES: Final = 10_000
 
 
 class CannotSplit(Exception):
-    """The payload cannot be opened, or the job is in too many pieces already: give the job up."""
+    """The payload cannot be opened: give the job up."""
 
 
-def split(batch: ImportBatch) -> bytes | None:
+class TooManyPieces(CannotSplit):
+    """The job is in so many pieces already that the fault lies elsewhere: wait where it may pass, else give up."""
+
+
+def split(batch: ImportBatch, *, is_suspect: bool) -> bytes | None:
     """With the batch's row locked: puts up to PIECES batches in its place, or returns its only record.
 
     Results keep the order of `first_index`; the pieces' numbers come after the job's last one, so that the batches of
-    good records are worked on first. Their attempts count from nought. Raises CannotSplit.
+    good records are worked on first. Their attempts count from nought. `is_suspect`: a time-out takes each apart at
+    once. Raises CannotSplit.
     """
     job = ImportJob.objects.only("uuid", "batch_count").get(pk=batch.job_id)
     try:
@@ -38,7 +43,7 @@ def split(batch: ImportBatch) -> bytes | None:
     size = -(-len(raws) // PIECES)
     starts = range(0, len(raws), size)
     if job.batch_count + len(starts) > MAX_BATCHES:
-        raise CannotSplit("The job is in too many pieces already.")
+        raise TooManyPieces("The job is in too many pieces already.")
     sealer = keyring(batch.customer_id).sealer("imports_importbatch", "payload")
     with connection.cursor() as cursor:
         # The job's row is locked from here on: two batches of one job are taken apart one after the other.
@@ -57,6 +62,7 @@ def split(batch: ImportBatch) -> bytes | None:
         piece.first_index = batch.first_index + start
         piece.record_count = len(of_piece)
         piece.superseded = [offset - start for offset in batch.superseded if start <= offset < start + size]
+        piece.due_at, piece.is_suspect = None, is_suspect
         piece.payload = sealer.seal(batching.pack(of_piece), payload_row(job.uuid, piece.sequence))
         pieces.append(piece)
     hold(batch.customer_id, [sealer.data_key_id])

@@ -3,38 +3,42 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
+from datetime import timedelta
 
-from django.db import DatabaseError, connection, transaction
-from psycopg import errors
+from django.db import connection
 
 from audit.clock import database_now
 from audit.trail import audited
 from customers.keyring import Keyring, keyring
-from imports import attempts, batching, checking, ending, publishing, recounting, resolving, storing
+from imports import (
+    attempts,
+    batching,
+    checking,
+    counting,
+    failures,
+    publishing,
+    recounting,
+    resolving,
+    settling,
+    storing,
+    timeouts,
+)
 from imports.claiming import claim
 from imports.confinement import begin_batch, is_asked_to_stop
 from imports.failpoints import hit, watched
 from imports.failures import Failure, store_failures
 from imports.intake import payload_row
-from imports.isolating import CannotSplit, split
+from imports.isolating import CannotSplit
 from imports.json_document import Raws
 from imports.models import ImportBatch, ImportJob
 from imports.outcome import Outcome
 from imports.storing import Incoming
 
-MAX_ERRORS: Final = 3
-MAX_KILLS: Final = 3
-
-# Two transactions met crosswise: nobody's fault and no failed attempt.
-_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure)
-
 logger = logging.getLogger(__name__)
 
 
 def process_next(*, worker: str) -> bool:
-    """Works on one free batch; False where there is none, or this process is to stop.
+    """Works on one free batch; False where there is none to be had, or this process is to stop.
 
     Raises only what ends the worker (a lost database).
     """
@@ -49,8 +53,9 @@ def process_next(*, worker: str) -> bool:
                 return False
             begin_batch()
             hit("claimed")
-            if attempts.killed_before(batch) >= MAX_KILLS:
-                _take_apart(batch, code="kills_worker")
+            kills = attempts.kills_of(batch)
+            if len(kills) >= settling.MAX_KILLS:
+                settling.take_apart(batch, code=attempts.reason_of(kills))
                 return True
             attempt = attempts.begin(batch, worker=worker)
             hit("attempt_noted")
@@ -63,22 +68,39 @@ def process_next(*, worker: str) -> bool:
         # Over its limit: the work-horse ends, and its attempt never does, as if it had been killed.
         raise
     except CannotSplit as err:
-        _give_up(batch, err)
+        assert batch is not None  # noqa: S101 - only a claimed batch is taken apart
+        settling.give_up(batch, err)
         return True
     except Exception as err:
-        if attempt is not None and not connection.is_usable():
+        is_lost = not connection.is_usable()
+        if attempt is not None and is_lost:
             attempts.end_lost(attempt)
-        if batch is None or attempt is None or not connection.is_usable():
+        passing = timeouts.passing_reason(err)
+        if is_lost or (attempt is None and passing is None):
             raise
-        is_to_run_again = isinstance(err.__cause__, _AGAIN)
-        attempts.end(attempt, attempts.AGAIN if is_to_run_again else type(err).__name__)
-        if is_to_run_again:
-            logger.info("batch_again batch=%s cause=%s", batch.pk, type(err.__cause__).__name__)
-        else:
-            _settle(err, batch)
-        return True
+        return _settle(err, passing, batch, attempt)
     attempts.end(attempt, attempts.DONE)
     hit("attempt_ended")
+    return True
+
+
+def _settle(err: Exception, passing: str | None, batch: ImportBatch | None, attempt: attempts.Attempt | None) -> bool:
+    """After the rollback; whether it is worth looking for the next batch."""
+    if batch is None:
+        logger.warning("claim_failed cause=%s", passing)
+        return False
+    if attempt is None:
+        # Its job's row, where the attempt is noted, is held by somebody.
+        settling.put_off(batch, passing or "", timedelta(seconds=failures.DEFAULT_BASE_SECONDS))
+        return True
+    is_to_run_again = isinstance(err.__cause__, timeouts.CROSSED)
+    attempts.end(attempt, attempts.AGAIN if is_to_run_again else passing or type(err).__name__)
+    if is_to_run_again:
+        logger.info("batch_again batch=%s cause=%s", batch.pk, type(err.__cause__).__name__)
+    elif passing is not None:
+        settling.settle_passing(passing, batch)
+    else:
+        settling.settle(err, batch)
     return True
 
 
@@ -112,7 +134,7 @@ def process(batch: ImportBatch) -> None:
     batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
     if older is not None:
         recounting.move_counts(older.resolve(by=job.pk))
-    _count(job, Counter(sorted_out.outcomes))
+    counting.count_batch(job, batch.outcomes)
 
 
 @dataclass(slots=True)
@@ -180,69 +202,3 @@ def sort_out(raws: Raws, *, superseded: frozenset[int], first_index: int, keys: 
         )
     result.incoming = list(incoming.values())
     return result
-
-
-# The last statement but the audit's: the job's row is locked for no longer than a commit takes.
-_COUNT: Final = """
-    UPDATE imports_importjob SET
-        processed = processed + %(processed)s, created = created + %(created)s, updated = updated + %(updated)s,
-        unchanged = unchanged + %(unchanged)s, superseded = superseded + %(superseded)s, failed = failed + %(failed)s,
-        batches_ended = batches_ended + 1, revision = revision + 1, started_at = coalesce(started_at, now()),
-        status = CASE WHEN batches_ended + 1 < batch_count THEN 'processing'
-            WHEN cancelled_at IS NULL THEN 'completed' ELSE 'failed' END,
-        finished_at = CASE WHEN batches_ended + 1 < batch_count THEN NULL ELSE clock_timestamp() END
-    WHERE id = %(job)s
-    RETURNING status, revision, total, created, updated, unchanged, superseded, failed, unprocessed
-"""
-
-
-def _count(job: ImportJob, outcomes: Counter[int]) -> None:
-    by_label = {outcome.label: outcomes[outcome.byte] for outcome in Outcome}
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {**by_label, "processed": outcomes.total(), "job": job.pk})
-        status, revision, *counts = cursor.fetchone()
-    has_ended = status not in ImportJob.UNFINISHED
-    if has_ended:
-        ending.record_end(job, status, counts)
-    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, revision, final=has_ended), robust=True)
-
-
-def _settle(err: Exception, batch: ImportBatch) -> None:
-    """After an error rolled the batch back: it is free again, or it is taken apart, or its job is given up."""
-    logger.error("batch_failed batch=%s job=%s", batch.pk, batch.job_id, exc_info=err)
-    if attempts.failed_before(batch) < MAX_ERRORS:
-        return
-    try:
-        with audited():
-            free = ImportBatch.objects.select_for_update(skip_locked=True, no_key=True)
-            pending = free.filter(pk=batch.pk, state=ImportBatch.State.PENDING).first()
-            if pending is not None:
-                _take_apart(pending, code="internal_error")
-    except (CannotSplit, DatabaseError) as fault:
-        if not connection.is_usable():
-            raise
-        _give_up(batch, fault)
-
-
-def _take_apart(batch: ImportBatch, *, code: str) -> None:
-    """With the batch's row locked: it is in pieces, or its only record has failed with this code."""
-    raw = split(batch)
-    if raw is None:
-        logger.warning("batch_split batch=%s job=%s cause=%s", batch.pk, batch.job_id, code)
-        return
-    job, now = ImportJob.objects.get(pk=batch.job_id), database_now()
-    failure = Failure(batch.first_index, raw, [checking.Problem(code, "")])
-    store_failures([failure], job=job, batch=batch, keys=keyring(batch.customer_id), now=now)
-    batch.state = ImportBatch.State.DONE
-    batch.outcomes = bytes([Outcome.FAILED.byte])
-    batch.by_type = {checking.identity(raw)[1] or "unknown": {"processed": 1, "failed": 1}}
-    batch.ended_at = now
-    batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
-    logger.error("record_set_apart job=%s index=%s cause=%s", batch.job_id, batch.first_index, code)
-    _count(job, Counter(batch.outcomes))
-
-
-def _give_up(batch: ImportBatch | None, fault: Exception) -> None:
-    assert batch is not None  # noqa: S101 - only a claimed batch is taken apart
-    logger.error("job_given_up batch=%s job=%s", batch.pk, batch.job_id, exc_info=fault)
-    ending.give_up(batch.job_id, reason="internal_error")

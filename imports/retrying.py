@@ -14,7 +14,6 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
-from psycopg import errors
 
 from audit.trail import audited
 from customers.keyring import Keyring, hold, keyring
@@ -25,15 +24,11 @@ from imports.models import FailedRecord, ImportBatch, ImportJob
 from imports.outcome import BY_BYTE, Outcome
 from imports.processing import sort_out
 from imports.recounting import Move
+from imports.timeouts import passing_reason
 
 AT_A_TIME: Final = 1_000
 # Where the worker dies meanwhile, the record is due again after the policy's pause, and not before this.
 SHORTEST_PAUSE_SECONDS: Final = 2.0
-
-_CODES: Final[dict[type[BaseException] | type[None], str]] = {
-    errors.LockNotAvailable: "lock_timeout",
-    errors.QueryCanceled: "statement_timeout",
-}
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +54,7 @@ def retry_next() -> bool:
     try:
         if taken.tries > max(taken.policy.tries, 1):
             # Noted so often and never decided: each of these workers died over it.
-            _set_aside(taken, "worker_stopped")
+            _set_aside(taken)
         else:
             with audited():
                 _try_again(taken)
@@ -69,9 +64,13 @@ def retry_next() -> bool:
     except Exception as err:
         if not connection.is_usable():
             raise
-        logger.error("retry_failed job=%s records=%s", taken.job_id, len(taken.failure_ids), exc_info=err)
+        passing = passing_reason(err)
+        if passing is None:
+            logger.error("retry_failed job=%s records=%s", taken.job_id, len(taken.failure_ids), exc_info=err)
+        else:
+            logger.warning("retry_put_off job=%s records=%s cause=%s", taken.job_id, len(taken.failure_ids), passing)
         if len(taken.failure_ids) == 1 and taken.tries >= max(taken.policy.tries, 1):
-            _set_aside(taken, _CODES.get(type(err.__cause__), "worker_stopped"))
+            _set_aside(taken, passing)
     return True
 
 
@@ -95,7 +94,7 @@ def _take() -> Taken | None:
         if first.tries == 0 and first.edit_job_id is None:
             alike = free.filter(job_id=first.job_id, tries=0, edit_job=None)
             ids = list(alike.order_by("next_attempt_at", "index").values_list("pk", flat=True)[:AT_A_TIME])
-        policy = retry_policy(first.customer_id)
+        policy = retry_policy(first.job_id)
         pause = max(policy.longest(first.tries + 1), SHORTEST_PAUSE_SECONDS)
         FailedRecord.objects.filter(pk__in=ids).update(
             attempts=F("attempts") + 1,
@@ -176,7 +175,7 @@ def _write_failures(
         is_to_be_tried = category == FailedRecord.Category.RETRYABLE and taken.tries < taken.policy.tries
         rows.append(
             (
-                FailedRecord.Stage.CHECK.value if first.code in checking.CODES else FailedRecord.Stage.STORE.value,
+                failures.stage_of(first.code).value,
                 first.code,
                 first.place[: failures.PLACE_LENGTH],
                 first.message,
@@ -210,11 +209,16 @@ def _count_for_redrives(stored: Sequence[FailedRecord], failed: Sequence[FailedR
             cursor.execute(_COUNT, {"succeeded": succeeded[redrive], "failed": again[redrive], "redrive": redrive})
 
 
-def _set_aside(taken: Taken, code: str) -> None:
-    """Waits for a person from now on, with the reason why no try came to its end."""
+def _set_aside(taken: Taken, code: str | None = None) -> None:
+    """Waits for a person from now on, with the reason why no try came to its end; without one it was the worker's."""
     with audited():
         rows, _ = _lock(taken)
         job = ImportJob.objects.get(pk=taken.job_id)
-        problems = [checking.Problem(code, "")]
-        _write_failures([(row, problems) for row in rows], job, keyring(job.customer_id), taken)
+        failed = [(row, [checking.Problem(code or _stopping_reason(row), "")]) for row in rows]
+        _write_failures(failed, job, keyring(job.customer_id), taken)
         _count_for_redrives([], rows)
+
+
+def _stopping_reason(row: FailedRecord) -> str:
+    """No worker came to the end of it: most likely over the same limit as the first time, where it was one."""
+    return row.code if row.code == "limit_exceeded" else "worker_stopped"

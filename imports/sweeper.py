@@ -6,15 +6,16 @@ from typing import Final
 import redis
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from audit.clock import database_now
 from customers import expiry
 from customers.nonces import forget_expired
 from imports import doorbell, erasure, key_rotation, opening, redriving, resolving, retrying
-from imports.claiming import unheld
+from imports.claiming import due
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
-from imports.models import ImportJob
+from imports.models import ImportBatch, ImportJob
 
 SWEEP_SECONDS: Final = 0.5
 JOBS_A_SWEEP: Final = 100
@@ -25,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 def sweep() -> int:
-    """Rings for jobs with batches that nobody holds while the queue is short of messages; how many it rang for."""
+    """Rings for jobs with due batches that nobody holds while the queue is short of messages; how many it rang for.
+
+    So a batch that was put off is rung for when it falls due, and nobody before that.
+    """
     finish_cancelled()
     try:
         if doorbell.waiting() >= settings.WORKERS:
@@ -40,7 +44,7 @@ def sweep() -> int:
     for job_id in (
         ImportJob.objects.closed()
         .unfinished()
-        .filter(cancelled_at__isnull=True)
+        .filter(Exists(ImportBatch.objects.due().filter(job=OuterRef("pk"))), cancelled_at__isnull=True)
         .order_by("pk")
         .values_list("pk", flat=True)[:JOBS_A_SWEEP]
     ):
@@ -53,7 +57,7 @@ def sweep() -> int:
 
 def _is_left_alone(job_id: int) -> bool:
     with transaction.atomic():
-        return unheld(job_id).only("pk").first() is not None
+        return due(job_id).only("pk").first() is not None
 
 
 def tidy() -> None:

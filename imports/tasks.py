@@ -1,9 +1,13 @@
-"""RQ's entry points: ids in, one call each."""
+"""RQ's entry points: ids in, one call each. No error leaves them: RQ would log its text, and keep it in Valkey."""
 
+import logging
 import time
 from typing import Final
 
-from imports import doorbell, failpoints
+import psycopg
+from django.db import InterfaceError, OperationalError
+
+from imports import confinement, doorbell, failpoints
 from imports.confinement import is_asked_to_stop
 from imports.processing import process_next
 from imports.redriving import release_next
@@ -11,10 +15,27 @@ from imports.retrying import retry_next
 
 TURN_SECONDS: Final = 1.0
 
+# The database is away, or keeps a lock from us: that is said in a line, and the sweeper rings again.
+_DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+
+logger = logging.getLogger(__name__)
+
 
 def work(job_id: int) -> None:
     """Works on whatever is next for about a second, then passes the turn on. `job_id` only says who rang."""
     failpoints.hit("message_taken")
+    try:
+        _take_turn(job_id)
+    except MemoryError:
+        confinement.end_over_memory()
+        raise
+    except _DATABASE_AWAY as err:
+        logger.warning("turn_cut_short job=%s worker=%s cause=%s", job_id, doorbell.worker_name(), type(err).__name__)
+    except Exception as err:
+        logger.error("turn_failed job=%s worker=%s", job_id, doorbell.worker_name(), exc_info=err)
+
+
+def _take_turn(job_id: int) -> None:
     deadline = time.monotonic() + TURN_SECONDS
     while _work_once():
         if time.monotonic() >= deadline:

@@ -9,7 +9,17 @@ from imports.models import BatchAttempt, ImportBatch
 class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
     """The units that commit as a whole, and which of them are still waiting."""
 
-    list_display = ("id", "customer", "short_job", "sequence", "first_index", "record_count", "state", "ended_at")
+    list_display = (
+        "id",
+        "customer",
+        "short_job",
+        "sequence",
+        "first_index",
+        "record_count",
+        "state",
+        "due_at",
+        "ended_at",
+    )
     list_select_related = ("job", "customer")
     list_filter = ("state",)
     search_fields = ("job__uuid__exact",)
@@ -22,6 +32,8 @@ class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
         "first_index",
         "record_count",
         "state",
+        "due_at",
+        "is_suspect",
         "handled_by_type",
         "ended_at",
         "attempts",

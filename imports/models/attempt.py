@@ -11,7 +11,12 @@ class BatchAttempt(models.Model):
     worker = models.CharField(max_length=100)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, help_text="Null for good where the process was killed")
-    end = models.CharField(max_length=20, blank=True, help_text="done, again after a deadlock, or the error's class")
+    end = models.CharField(
+        max_length=20,
+        blank=True,
+        help_text="done, again after a deadlock, the reason, or the error's class; "
+        "of one without an end how it was killed",
+    )
 
     class Meta:
         ordering = ["-id"]

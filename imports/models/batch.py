@@ -3,9 +3,16 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from customers.models import Customer
 from imports.models.job import ImportJob
+
+
+class ImportBatchQuerySet(models.QuerySet["ImportBatch"]):
+    def due(self) -> "ImportBatchQuerySet":
+        """Pending, and not put off beyond now by the database's clock."""
+        return self.filter(Q(due_at=None) | Q(due_at__lte=Now()), state=ImportBatch.State.PENDING)
 
 
 class ImportBatch(models.Model):
@@ -36,7 +43,15 @@ class ImportBatch(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     outcomes = models.BinaryField(null=True, help_text="One byte a record, see imports/outcome.py")
     by_type = models.JSONField(default=dict, help_text="Records handled and failed by record type")
+    due_at = models.DateTimeField(null=True, help_text="Put off until then, after a time-out")
+    is_suspect = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="A piece of a batch that timed out: taken apart at its first time-out",
+    )
     ended_at = models.DateTimeField(null=True)
+
+    objects = ImportBatchQuerySet.as_manager()
 
     class Meta:
         ordering = ["job_id", "sequence"]

@@ -80,6 +80,13 @@ class ImportJob(models.Model):
     cancelled_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(help_text="When payload and results are removed")
 
+    retry_tries = models.PositiveSmallIntegerField(
+        null=True, help_text="How often a passing failure is tried again, where the caller said so"
+    )
+    retry_base_seconds = models.PositiveSmallIntegerField(
+        null=True, help_text="Longest pause before the first of these tries, where the caller said so"
+    )
+
     objects = ImportJobQuerySet.as_manager()
 
     class Meta:
@@ -102,6 +109,11 @@ class ImportJob(models.Model):
             models.CheckConstraint(
                 condition=Q(open_until__isnull=True) | Q(status="pending", processed=0),
                 name="import_job_open_is_untouched",
+            ),
+            models.CheckConstraint(
+                condition=(Q(retry_tries__isnull=True) | Q(retry_tries__lte=20))
+                & (Q(retry_base_seconds__isnull=True) | Q(retry_base_seconds__gte=1, retry_base_seconds__lte=3600)),
+                name="import_job_retry_policy_in_range",
             ),
         ]
         indexes = [

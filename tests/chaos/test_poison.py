@@ -10,13 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from imports import attempts, isolating, sweeper
+from imports import attempts, checking, isolating, sweeper
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob
-from imports.processing import MAX_KILLS
+from imports.settling import MAX_KILLS
 from imports.status import describe
 from tests.chaos.test_failpoints import Keeper, is_done, keeping, struck, until
+from tests.imports.mishaps import retry_all
 from tests.imports.pipeline import Caller, account_of, outcomes_of, push, record, records, stored_by, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
@@ -37,7 +39,8 @@ def require_alone(job: ImportJob, owner: Caller, index: int, code: str, count: i
     assert (job.status, job.failed, job.created) == ("completed", 1, count - 1)
     assert outcomes_of(job).index("failed") == index
     failed = FailedRecord.objects.get(job=job)
-    assert (failed.index, failed.code, failed.category, failed.type) == (index, code, "permanent", "customer")
+    category = "permanent" if code in checking.CODES else "retryable"
+    assert (failed.index, failed.code, failed.category, failed.type) == (index, code, category, "customer")
     (error,) = describe(job, job.created_at)["errors"]
     assert (error["record"], error["code"], error["index"]) == ("KILLER", code, index)
     assert len(stored_by(owner)) == count - 1
@@ -56,15 +59,15 @@ def test_the_one_record_that_kills_its_process_stands_alone(owner: Caller, tmp_p
 def test_a_worker_over_its_memory_counts_as_killed(owner: Caller, tmp_path: Path) -> None:
     job = push(owner, [record("A"), POISON])
     run_with(tmp_path, "reading_record=memory:1000@KILLER", job)
-    require_alone(job, owner, 1, "kills_worker", 2)
-    assert set(BatchAttempt.objects.values_list("end", flat=True)) == {"", "done"}
+    require_alone(job, owner, 1, "limit_exceeded", 2)
+    assert set(BatchAttempt.objects.values_list("end", flat=True)) == {attempts.OVER_MEMORY, attempts.DONE}
 
 
 def test_a_worker_over_its_time_counts_as_killed(owner: Caller, tmp_path: Path) -> None:
     job = push(owner, [POISON])
     run_with(tmp_path, "reading_record=hang:1000@KILLER", job, WORKER_BATCH_SECONDS="1")
-    require_alone(job, owner, 0, "kills_worker", 1)
-    assert struck(tmp_path, "reading_record") == MAX_KILLS
+    require_alone(job, owner, 0, "limit_exceeded", 1)
+    assert list(BatchAttempt.objects.values_list("end", flat=True)) == [attempts.OVER_TIME] * MAX_KILLS
 
 
 def test_one_record_that_fails_again_and_again_does_not_end_its_job(owner: Caller, tmp_path: Path) -> None:
@@ -99,24 +102,55 @@ def test_a_split_keeps_the_order_of_the_records_and_what_is_superseded(owner: Ca
     assert outcomes_of(job) == expected
 
 
+@pytest.mark.parametrize(
+    ("kills", "code"),
+    [
+        (["crash", "crash", "crash"], "kills_worker"),
+        (["crash", "crash", ""], "kills_worker"),  # its parent had not said yet how the last one ended
+        (["crash", "", ""], "worker_stopped"),
+        (["", "", ""], "worker_stopped"),
+        (["time limit", "time limit", ""], "limit_exceeded"),
+        (["crash", "memory limit", "memory limit"], "limit_exceeded"),
+    ],
+)
+def test_only_what_is_seen_to_crash_is_the_record_s_own_fault(kills: list[str], code: str) -> None:
+    assert attempts.reason_of(kills) == code
+
+
+def test_a_worker_that_vanishes_with_its_parent_is_no_fault_of_the_record(owner: Caller) -> None:
+    job = push(owner, [POISON])
+    (batch,) = ImportBatch.objects.filter(job=job)
+    note_kills(batch, MAX_KILLS)
+    work()
+    require_alone(job, owner, 0, "worker_stopped", 1)
+    assert FailedRecord.objects.get().next_attempt_at is not None
+    retry_all_when_due()
+    assert account_of(job).created == 1
+
+
+def retry_all_when_due() -> None:
+    FailedRecord.objects.update(next_attempt_at=Now())
+    retry_all()
+
+
 @pytest.mark.parametrize("how", [attempts.STOPPED, attempts.LOST, attempts.AGAIN])
 def test_who_was_stopped_or_lost_the_database_is_no_kill(owner: Caller, how: str) -> None:
     job = push(owner, records(3))
     (batch,) = ImportBatch.objects.filter(job=job)
     for _ in range(5):
         attempts.end(attempts.begin(batch, worker="w"), how)
-    assert (attempts.killed_before(batch), attempts.failed_before(batch)) == (0, 0)
+    assert (attempts.kills_of(batch), attempts.failed_before(batch)) == ([], 0)
 
 
 def test_what_was_under_way_when_the_database_went_down_is_no_kill(owner: Caller) -> None:
     job = push(owner, records(3))
     (batch,) = ImportBatch.objects.filter(job=job)
     note_kills(batch, 5)
-    assert attempts.killed_before(batch) == 5
+    assert len(attempts.kills_of(batch)) == 5
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_postmaster_start_time()")
         BatchAttempt.objects.update(started_at=cursor.fetchone()[0] - timedelta(seconds=1))
-    assert attempts.killed_before(batch) == 0
+    assert attempts.kills_of(batch) == []
     work()
     assert account_of(job).batch_count == 1
 

@@ -8,7 +8,7 @@ from django.db import connection
 
 from audit.models import AuditEvent
 from audit.trail import verify_chain
-from imports import attempts, processing
+from imports import attempts, settling
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
 from tests.imports.pipeline import (
     REQUEST_ID,
@@ -252,7 +252,7 @@ def test_a_payload_that_was_tampered_with_is_never_stored(owner: Caller) -> None
     job = push(owner, records(5))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE imports_importbatch SET payload = set_byte(payload, 60, get_byte(payload, 60) # 1)")
-    assert work() == processing.MAX_ERRORS
+    assert work() == settling.MAX_ERRORS
     assert (account_of(job).status, account_of(job).unprocessed) == ("failed", 5)
     assert not Record.objects.exists()
 

@@ -176,9 +176,13 @@ def test_the_pause_doubles_and_is_spread_over_its_whole_length() -> None:
     assert 7 < max(pauses) <= 8
 
 
-def test_a_customer_may_have_its_own_tries_and_base(owner: Caller) -> None:
+def test_a_job_or_its_customer_may_have_its_own_tries_and_base(owner: Caller) -> None:
+    job = push(owner, records(1))
+    assert failures.retry_policy(job.pk) == RetryPolicy(tries=3, base_seconds=2)
     Customer.objects.filter(pk=owner.customer.pk).update(retry_tries=1, retry_base_seconds=60)
-    assert failures.retry_policy(owner.customer.pk) == RetryPolicy(tries=1, base_seconds=60)
+    assert failures.retry_policy(job.pk) == RetryPolicy(tries=1, base_seconds=60)
+    ImportJob.objects.filter(pk=job.pk).update(retry_tries=0)
+    assert failures.retry_policy(job.pk) == RetryPolicy(tries=0, base_seconds=60)
 
 
 def test_a_worker_that_dies_over_a_record_leaves_it_due_and_is_not_killed_for_ever(owner: Caller) -> None:

@@ -4,11 +4,12 @@ import threading
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from audit.context import Actor, acting_as
-from imports import sweeper
+from imports import sweeper, timeouts
 from imports.key_rotation import Rotator
 
 TIDY_EVERY = 120
@@ -29,6 +30,8 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
+        # Of its statements some look through whole tables, as at the end of a key rotation.
+        timeouts.bound_waits(lock_seconds=settings.WORKER_LOCK_SECONDS, statement_seconds=0)
         sweeps = 0
         rotator = Rotator()
         with acting_as(Actor("system", "sweeper")):

@@ -18,7 +18,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 
 from audit.context import Actor, acting_as
-from imports import confinement, doorbell, tasks
+from imports import attempts, confinement, doorbell, tasks, timeouts
 
 PR_SET_PDEATHSIG = 1
 
@@ -42,6 +42,11 @@ class ImportWorker(Worker):
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
         confinement.confine(memory_mb=settings.WORKER_MEMORY_MB, batch_seconds=settings.WORKER_BATCH_SECONDS)
+
+    def handle_work_horse_killed(self, job: Any, retpid: int, ret_val: int, rusage: Any) -> None:
+        """Only the parent can tell how it ended: the kernel leaves a work-horse no time for a note of its own."""
+        super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]
+        attempts.note_kill(self.name, confinement.how_ended(ret_val))
 
     def handle_warm_shutdown_request(self) -> None:
         if self.horse_pid:
@@ -73,6 +78,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, name: str, burst: bool, **options: Any) -> None:
         # Loaded here once, and not in every work-horse anew.
         assert tasks.work.__module__ == doorbell.ENTRY_POINT.rpartition(".")[0]  # noqa: S101
+        timeouts.bound_waits(
+            lock_seconds=settings.WORKER_LOCK_SECONDS, statement_seconds=settings.WORKER_STATEMENT_SECONDS
+        )
         queue = doorbell.queue()
         _wait_for(queue.connection)
         # RQ refuses the name of a worker that was killed for as long as it may live: seven minutes without imports.
