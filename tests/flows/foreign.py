@@ -33,12 +33,13 @@ def call(
     target: str,
     *,
     body: bytes = b"",
-    content_type: str = "",
+    content_type: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One signed request over a connection of its own. Header names of the answer are in lower case."""
+    """One signed request over a connection of its own, as JSON unless said otherwise. Header names of the answer are in
+    lower case."""
     host = urlsplit(url).netloc
-    content_type = content_type or (JSON if body else "")
+    content_type = (JSON if body else "") if content_type is None else content_type
     nonce, ts = _text(os.urandom(16)), str(int(time.time()))
     digest = _text(hashlib.sha256(body).digest())
     string = "\n".join(["HMAC-SHA256-V1", key_id, ts, nonce, method, host, target, content_type, digest])
