@@ -31,8 +31,8 @@ def urls(data_dir: Path) -> tuple[str, str]:
 def database(url: str, *, pool: bool, pool_size: int) -> dict[str, Any]:
     """Django's database entry for a postgresql:// URL; a socket directory stands in `?host=`.
 
-    Every connection ends a forgotten transaction after 60 s and notices a lost peer within 10 s, since a batch's claim
-    is a row lock that lives as long as its connection.
+    Every connection ends a forgotten transaction after 60 s (DATABASE_IDLE_SECONDS) and notices a lost peer within
+    10 s, since a batch's claim is a row lock that lives as long as its connection.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
@@ -40,6 +40,7 @@ def database(url: str, *, pool: bool, pool_size: int) -> dict[str, Any]:
             "DATABASE_URL must begin with postgresql://, for example postgresql://user:secret@host/name."
         )
     query = dict(parse_qsl(parts.query))
+    idle_seconds = env.integer("DATABASE_IDLE_SECONDS", IDLE_IN_TRANSACTION_SECONDS, minimum=1)
     options: dict[str, Any] = {
         "application_name": env.text("PROCESS_NAME", "longshore"),
         "connect_timeout": 5,
@@ -47,12 +48,14 @@ def database(url: str, *, pool: bool, pool_size: int) -> dict[str, Any]:
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s",
+        "options": f"-c idle_in_transaction_session_timeout={idle_seconds}s",
     }
     host = query.pop("host", None) or parts.hostname or ""
     options.update(query)
     if pool:
-        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 2}
+        # A pool tries to connect ever less often and gives nothing out meanwhile. Giving up soon it begins anew with
+        # the next call, so that a database that is back is used again within seconds.
+        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 2, "reconnect_timeout": 2}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")) or "longshore",

@@ -9,10 +9,15 @@ from pathlib import Path
 
 from tests.chaos.blows import Plan
 from tests.chaos.house import ChaosHouse, chaos_house
-from tests.chaos.importing import RECOVERY_SECONDS, run_import
+from tests.chaos.importing import RECOVERY_SECONDS, Figures, run_import
+from tests.chaos.ordering import run_order
 from tests.chaos.posting import run_posts
 from tests.chaos.report import Report
 from tests.chaos.soak import run_soak
+from tests.chaos.stopping import run_stops
+from tests.chaos.surviving import run_supervisor
+
+IDLE_SECONDS = 3
 
 Run = Callable[[ChaosHouse, argparse.Namespace], Report]
 
@@ -30,11 +35,32 @@ def posts(house: ChaosHouse, options: argparse.Namespace) -> Report:
     return run_posts(house, seed=options.seed, crashes=5, seconds=60)
 
 
+def order(house: ChaosHouse, options: argparse.Namespace) -> Report:
+    return run_order(house, seed=options.seed, keys=options.records or 60_000, rounds=5)
+
+
+def supervisor(house: ChaosHouse, options: argparse.Namespace) -> Report:
+    return run_supervisor(house, seed=options.seed, records=options.records or 300_000, kills=5)
+
+
+def stopped(house: ChaosHouse, options: argparse.Namespace) -> Report:
+    records = options.records or 300_000
+    return run_stops(house, seed=options.seed, records=records, stops=10, idle_seconds=IDLE_SECONDS)
+
+
 def soak(house: ChaosHouse, options: argparse.Namespace) -> Report:
     return run_soak(house, seed=options.seed, minutes=options.minutes)
 
 
-RUNS: dict[str, Run] = {"kills": kills, "mixed": mixed, "posts": posts, "soak": soak}
+RUNS: dict[str, Run] = {
+    "kills": kills,
+    "mixed": mixed,
+    "posts": posts,
+    "order": order,
+    "supervisor": supervisor,
+    "stopped": stopped,
+    "soak": soak,
+}
 
 
 def main() -> int:
@@ -50,16 +76,21 @@ def main() -> int:
     for name in options.run or RUNS:
         with (
             tempfile.TemporaryDirectory(prefix="longshore-chaos-") as folder,
-            chaos_house(Path(folder) / "data", WORKERS=str(options.workers)) as house,
+            chaos_house(Path(folder) / "data", **_environment(name, options)) as house,
         ):
             report = RUNS[name](house, options)
         faults = report.faults()
-        if name in ("kills", "mixed") and report.recovery_seconds > RECOVERY_SECONDS:  # type: ignore[attr-defined]
+        if isinstance(report, Figures) and report.recovery_seconds > RECOVERY_SECONDS:
             faults.append("work did not go on within 5 s of the last blow")
         print(f"{name} {report.line()}", flush=True)
         clean = clean and not faults
     print("clean" if clean else "NOT CLEAN")
     return 0 if clean else 1
+
+
+def _environment(name: str, options: argparse.Namespace) -> dict[str, str]:
+    workers = {"WORKERS": str(options.workers)}
+    return {**workers, "DATABASE_IDLE_SECONDS": str(IDLE_SECONDS)} if name == "stopped" else workers
 
 
 if __name__ == "__main__":

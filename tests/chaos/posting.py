@@ -46,6 +46,7 @@ class Posts(Report):
     doubled: int = -1
     unfinished: int = -1
     never_acknowledged: int = 0
+    refusals: dict[str, int] = field(default_factory=dict)
     without_retry_after: int = 0
 
     def faults(self) -> list[str]:
@@ -63,6 +64,7 @@ class Answer:
     status: int
     job: str = ""
     has_retry_after: bool = False
+    code: str = ""
 
 
 def run_posts(
@@ -114,6 +116,7 @@ def _post_steadily(
                     return
                 if answer.status not in (503, CUT) or time.monotonic() > deadline:
                     posts.never_acknowledged += 1
+                    posts.refusals[answer.code] = posts.refusals.get(answer.code, 0) + 1
                     return
             time.sleep(0.5)
 
@@ -184,5 +187,5 @@ def post(url: str, who: Credentials, text: str) -> Answer:
         answer = httpx2.post(f"{url}{TARGET}", content=body, headers=headers, timeout=30)
     except httpx2.TransportError:
         return Answer(CUT)
-    job = answer.json()["jobId"] if answer.status_code == 202 else ""
-    return Answer(answer.status_code, job, "retry-after" in answer.headers)
+    said = answer.json()
+    return Answer(answer.status_code, said.get("jobId", ""), "retry-after" in answer.headers, said.get("code", ""))

@@ -21,6 +21,8 @@ from tests.chaos.report import Report
 SLICES: Final = 20
 BAD_EVERY: Final = 100
 GROWTH: Final = 0.05
+# Nonces are kept for 660 s, and only then do as many go as come.
+WARM_UP_SECONDS: Final = 700
 SLACK: Final = 3
 _CONNECTIONS: Final = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
@@ -147,9 +149,10 @@ def _look_around(client: Client, job: str, number: int, size: int) -> None:
 
 
 def _compare(soak: Soak, samples: Sequence[Sample]) -> None:
-    """The warm-up is the first sixth; the first and the last sixth of what follows are set side by side."""
+    """After the warm-up (of a short run its first half) the first and the last sixth are set side by side."""
     soak.samples = len(samples)
-    warm = samples[len(samples) // 6 :]
+    begins_at = samples[0].at + min(WARM_UP_SECONDS, (samples[-1].at - samples[0].at) / 2)
+    warm = [sample for sample in samples if sample.at >= begins_at]
     width = max(len(warm) // 6, 1)
     first, last = warm[:width], warm[-width:]
     names = sorted({name for sample in warm for name in sample.rss})
