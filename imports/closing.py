@@ -1,15 +1,13 @@
 """An open job is complete: its records get their order, and from here on it is an import like any other."""
 
 from datetime import timedelta
-from functools import partial
 from typing import Final
-
-from django.db import transaction
 
 from audit.clock import database_now
 from audit.trail import audited, record
 from customers.models import Customer
 from imports import doorbell, intake, parts, publishing
+from imports.after_commit import after_commit
 from imports.models import ImportJob, ImportPart
 from imports.refusal import Refusal
 
@@ -43,8 +41,8 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
             record_count=job.total,
             detail={"batches": job.batch_count, "parts": part_count},
         )
-        transaction.on_commit(partial(doorbell.ring, job.pk), robust=True)
-        transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, job.revision), robust=True)
+        after_commit(doorbell.ring, job.pk)
+        after_commit(publishing.publish, job.pk, job.uuid, job.revision)
     return job
 
 

@@ -1,12 +1,12 @@
 """A batch's outcomes into the counters of its job, whose end they may be."""
 
 from collections import Counter
-from functools import partial
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import connection
 
 from imports import ending, publishing
+from imports.after_commit import after_commit
 from imports.models import ImportJob
 from imports.outcome import Outcome
 
@@ -34,4 +34,4 @@ def count_batch(job: ImportJob, outcomes: bytes) -> None:
     has_ended = status not in ImportJob.UNFINISHED
     if has_ended:
         ending.record_end(job, status, totals)
-    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, revision, final=has_ended), robust=True)
+    after_commit(publishing.publish, job.pk, job.uuid, revision, final=has_ended)

@@ -1,15 +1,14 @@
 """How a job ends other than by its last batch: cancelled by someone, or given up; and the audit's word on every end."""
 
 from datetime import datetime
-from functools import partial
 
-from django.db import transaction
 from django.db.models import Sum
 
 from audit.clock import database_now
 from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
 from imports import parts, publishing
+from imports.after_commit import after_commit
 from imports.claiming import unheld
 from imports.models import ImportBatch, ImportJob
 from imports.refusal import Refusal
@@ -126,9 +125,7 @@ def _save(job: ImportJob) -> None:
             "revision",
         ]
     )
-    transaction.on_commit(
-        partial(publishing.publish, job.pk, job.uuid, job.revision, final=job.is_finished), robust=True
-    )
+    after_commit(publishing.publish, job.pk, job.uuid, job.revision, final=job.is_finished)
 
 
 def _finish(job: ImportJob, now: datetime) -> None:

@@ -6,10 +6,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Final, cast
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable
@@ -21,6 +20,7 @@ from customers.cipher import data_key_id_of
 from customers.keyring import Keyring, hold, keyring
 from customers.models import Customer
 from imports import batching, doorbell, failpoints
+from imports.after_commit import after_commit
 from imports.copying import copy_rows
 from imports.envelope import open_envelope
 from imports.json_document import Raws
@@ -94,7 +94,7 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
             record_count=job.total,
             detail={"batches": job.batch_count},
         )
-        transaction.on_commit(partial(doorbell.ring, job.pk), robust=True)
+        after_commit(doorbell.ring, job.pk)
         failpoints.hit("accepting")
     return job
 

@@ -1,9 +1,7 @@
 """What a person does about one failed record: try it again, edit it, discard it. One conditional UPDATE decides."""
 
-from functools import partial
 from typing import Any, Final
 
-from django.db import transaction
 from django.db.models.functions import Now
 
 from audit.clock import database_now
@@ -11,6 +9,7 @@ from audit.context import current_context
 from audit.trail import audited, record
 from customers.keyring import hold, keyring
 from imports import checking, doorbell
+from imports.after_commit import after_commit
 from imports.failures import failure_row
 from imports.models import FailedRecord, ImportJob
 from imports.refusal import Refusal
@@ -23,7 +22,7 @@ def retry(failure: FailedRecord) -> FailedRecord:
     with audited():
         _change(failure, _WAITING, {**_AGAIN, "redrive": None, "discard_reason": ""})
         _note(failure, "failed_record.retried")
-        transaction.on_commit(partial(doorbell.wake, failure.job_id), robust=True)
+        after_commit(doorbell.wake, failure.job_id)
     return _read(failure)
 
 
@@ -56,7 +55,7 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
                 "was not sent. Read it again, then edit it.",
             ) from err
         _note(failure, "failed_record.edited", origin=str(origin.uuid))
-        transaction.on_commit(partial(doorbell.wake, failure.job_id), robust=True)
+        after_commit(doorbell.wake, failure.job_id)
     return _read(failure)
 
 

@@ -3,7 +3,6 @@ comes."""
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 from django.db import connection, transaction
@@ -11,6 +10,7 @@ from django.db import connection, transaction
 from audit.clock import database_now
 from customers.keyring import keyring
 from imports import intake, publishing
+from imports.after_commit import after_commit
 from imports.envelope import CSV, open_part
 from imports.intake import Submission
 from imports.json_document import MAX_RECORDS
@@ -126,7 +126,7 @@ def _count(job: ImportJob, *, records: int, batches: int) -> int:
     current.open_until = database_now() + timedelta(hours=IDLE_HOURS)
     current.revision += 1
     current.save(update_fields=["total", "batch_count", "open_until", "revision"])
-    transaction.on_commit(partial(publishing.publish, job.pk, job.uuid, current.revision), robust=True)
+    after_commit(publishing.publish, job.pk, job.uuid, current.revision)
     return current.total
 
 

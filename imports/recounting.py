@@ -5,12 +5,12 @@ Law 3 holds throughout, since a move takes one from `failed` and gives one to an
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
-from django.db import connection, transaction
+from django.db import connection
 
 from imports import publishing
+from imports.after_commit import after_commit
 from imports.models import ImportBatch
 from imports.outcome import Outcome
 
@@ -75,4 +75,4 @@ def move_counts(moves: Sequence[Move]) -> None:
             counts = {outcome.label: outcomes[outcome] for outcome in Outcome}
             cursor.execute(_COUNT, {**counts, "moved": outcomes.total(), "job": job_id})
             job_uuid, revision = cursor.fetchone()
-            transaction.on_commit(partial(publishing.publish, job_id, job_uuid, revision, final=True), robust=True)
+            after_commit(publishing.publish, job_id, job_uuid, revision, final=True)

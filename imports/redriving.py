@@ -3,16 +3,15 @@
 Nothing is marked beforehand. A redrive hands out its records some at a time, and its row keeps how far it is.
 """
 
-from functools import partial
 from typing import Final
 
-from django.db import transaction
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
 from imports import doorbell
+from imports.after_commit import after_commit
 from imports.models import FailedRecord, ImportJob, Redrive
 from imports.redrive_plan import Wanted
 from imports.refusal import Refusal
@@ -69,7 +68,7 @@ def start(wanted: Wanted, *, sample: int | None = None, per_second: int | None =
                 break
         if started.uuid == made.uuid:
             _note(started, "redrive.started", count=started.total)
-        transaction.on_commit(partial(doorbell.wake, started.pk), robust=True)
+        after_commit(doorbell.wake, started.pk)
     return started
 
 
@@ -168,7 +167,7 @@ def _move(redrive: Redrive, states: tuple[str, ...], action: str, **changes: obj
             raise Refusal("wrong_state", f"This redrive is {now_at.state}, so that cannot be done.")
         changed = Redrive.objects.select_related("wanted_job").get(pk=redrive.pk)
         _note(changed, action, count=changed.left)
-        transaction.on_commit(partial(doorbell.wake, redrive.pk), robust=True)
+        after_commit(doorbell.wake, redrive.pk)
     return changed
 
 
