@@ -7,11 +7,24 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from audit.context import Actor, acting_as
-from customers.networks import client_address
+from customers.networks import client_address, is_trusted
 from imports.api.call import REQUEST_ID_KEY, choose_request_id, request_id
 from imports.api.head import header_values
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+class ForwardedProtoMiddleware:
+    """Takes X-Forwarded-Proto out of every request that no trusted proxy sent. Stands first: SecurityMiddleware and the
+    cookies believe SECURE_PROXY_SSL_HEADER, whoever wrote it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_trusted(request.META.get("REMOTE_ADDR"), settings.TRUSTED_PROXIES):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        return self._get_response(request)
 
 
 class RequestContextMiddleware:

@@ -88,6 +88,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.middleware.ForwardedProtoMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.RequestContextMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -30,6 +30,11 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxi
     return str(believed) if believed else None
 
 
+def is_trusted(peer: str | None, trusted_proxies: Iterable[str]) -> bool:
+    """True where the other end of the connection is our own proxy, so that what it says of the caller is believed."""
+    return _is_proxy(_parse(peer, zone_allowed=True), peer, tuple(trusted_proxies))
+
+
 def is_allowed(address: str | None, networks: Sequence[str]) -> bool:
     """True where `networks` (CIDR) is empty or one holds the address. An unknown address is in no network."""
     if not networks:

@@ -3,10 +3,10 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory, override_settings
 
 from audit.context import Context, current_context
-from config.middleware import ActingStaffMiddleware, RequestContextMiddleware
+from config.middleware import ActingStaffMiddleware, ForwardedProtoMiddleware, RequestContextMiddleware
 
 
 @pytest.fixture
@@ -50,3 +50,34 @@ def test_a_visitor_acts_as_nobody(
     request.user = AnonymousUser()
     RequestContextMiddleware(ActingStaffMiddleware(page))(request)
     assert seen[0].actor is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_believed"), [("192.0.2.1", True), ("::ffff:192.0.2.1", True), ("192.0.2.2", False), ("", False)]
+)
+def test_only_a_trusted_peer_says_that_a_call_came_by_tls(rf: RequestFactory, peer: str, is_believed: bool) -> None:
+    seen = []
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        seen.append(request.is_secure())
+        return HttpResponse()
+
+    believing = override_settings(
+        TRUSTED_PROXIES=["192.0.2.1"], SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")
+    )
+    with believing:
+        ForwardedProtoMiddleware(respond)(rf.get("/", headers={"X-Forwarded-Proto": "https"}, REMOTE_ADDR=peer))
+    assert seen == [is_believed]
+
+
+@pytest.mark.parametrize(("peer", "status"), [("192.0.2.1", 200), ("192.0.2.2", 301)])
+def test_a_stranger_cannot_talk_its_way_round_the_redirect_to_tls(peer: str, status: int) -> None:
+    believing = override_settings(
+        TRUSTED_PROXIES=["192.0.2.1"],
+        SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),
+        SECURE_SSL_REDIRECT=True,
+        ALLOWED_HOSTS=["testserver"],
+    )
+    with believing:
+        answer = Client(REMOTE_ADDR=peer).get("/api/docs/errors", headers={"X-Forwarded-Proto": "https"})
+    assert answer.status_code == status
