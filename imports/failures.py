@@ -4,7 +4,7 @@ import hashlib
 import random
 import struct
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,7 @@ from customers.keyring import Keyring, hold
 from imports import checking
 from imports.copying import copy_rows
 from imports.models import FailedRecord, ImportBatch, ImportJob
+from imports.refusal import Refusal
 
 _COLUMNS: Final = {
     "customer_id": "int8",
@@ -45,6 +46,7 @@ RETRYABLE: Final = frozenset(checking.STORE_CODES)
 DEFAULT_TRIES: Final = 3
 DEFAULT_BASE_SECONDS: Final = 2
 LONGEST_PAUSE_SECONDS: Final = 3600
+MAX_TRIES: Final = 20
 
 PLACE_LENGTH: Final = 300
 
@@ -152,6 +154,23 @@ def retry_policy(job_id: int) -> RetryPolicy:
     of_job, of_customer, *bases = ImportJob.objects.values_list(*names).get(pk=job_id)
     tries = next((tries for tries in (of_job, of_customer) if tries is not None), DEFAULT_TRIES)
     return RetryPolicy(tries, next((base for base in bases if base is not None), DEFAULT_BASE_SECONDS))
+
+
+def wanted_policy(parameters: Mapping[str, str]) -> dict[str, int | None]:
+    """What a caller asks for with a job, as columns of the job; None where it says nothing. Raises Refusal."""
+    return {
+        "retry_tries": _whole_number(parameters, "retryTries", 0, MAX_TRIES),
+        "retry_base_seconds": _whole_number(parameters, "retryBaseSeconds", 1, LONGEST_PAUSE_SECONDS),
+    }
+
+
+def _whole_number(parameters: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most):
+        raise Refusal("invalid_parameter", f"{name} must be a whole number from {least} to {most:,}.")
+    return int(text)
 
 
 def failure_row(job_uuid: uuid.UUID, index: int) -> bytes:

@@ -23,6 +23,7 @@ from imports import batching, doorbell, failpoints
 from imports.after_commit import after_commit
 from imports.copying import copy_rows
 from imports.envelope import open_envelope
+from imports.failures import wanted_policy
 from imports.json_document import Raws
 from imports.models import ImportBatch, ImportJob
 from imports.refusal import Refusal
@@ -211,6 +212,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
         batch_count=len(rows),
         created_at=now,
         expires_at=now + timedelta(days=customer.retention_days),
+        **wanted_policy(submission.parameters),
     )
     return _Prepared(job, rows)
 

@@ -11,6 +11,7 @@ from customers.keyring import hold, keyring
 from customers.models import Customer
 from imports import ending
 from imports.envelope import open_opening
+from imports.failures import wanted_policy
 from imports.intake import Submission, digest_of_key, repeated_job, take_turn
 from imports.models import ImportJob
 from imports.parts import IDLE_HOURS
@@ -88,6 +89,7 @@ def _prepare(submission: Submission) -> ImportJob:
         open_until=now + timedelta(hours=IDLE_HOURS),
         created_at=now,
         expires_at=now + timedelta(days=customer.retention_days),
+        **wanted_policy(submission.parameters),
     )
 
 

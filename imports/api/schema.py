@@ -313,6 +313,10 @@ IDEMPOTENCY_KEY: Final = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The same key and body give the same job for 24 hours",
 )
+RETRY_POLICY: Final = [
+    OpenApiParameter("retryTries", int, description="0 to 20: how often a passing failure is tried again"),
+    OpenApiParameter("retryBaseSeconds", int, description="1 to 3600: the longest pause before the first of these"),
+]
 LIST_PARAMETERS: Final = [
     OpenApiParameter("status", str, enum=ImportJob.Status.values),
     OpenApiParameter("after", str, description="`next` of the page before"),

@@ -1,5 +1,6 @@
 """Locks that somebody holds and statements that take too long, made by PostgreSQL itself."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,12 +16,14 @@ from django.utils import timezone
 from audit.context import Actor, acting_as
 from customers.keyring import keyring
 from customers.models import Customer
-from imports import attempts, checking, claiming, doorbell, failures, isolating, settling, sweeper, timeouts
+from imports import attempts, checking, claiming, doorbell, failures, isolating, opening, settling, sweeper, timeouts
 from imports.ending import cancel
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
+from imports.refusal import Refusal
 from tests.chaos.test_failpoints import Keeper, is_done, keeping, until
 from tests.imports.mishaps import retry_all
 from tests.imports.pipeline import (
+    METADATA,
     Caller,
     account_of,
     another_session,
@@ -31,6 +34,7 @@ from tests.imports.pipeline import (
     record,
     records,
     run,
+    submission,
     work,
 )
 
@@ -240,6 +244,38 @@ def refusing(sqlstate: str) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION test_full CASCADE")
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_job_s_own_policy_decides_for_its_batches_and_its_failures(owner: Caller) -> None:
+    run(owner, [record("A")])
+    job = push(owner, [record("A", customFields={"n": "1"})], parameters={"retryTries": "0", "retryBaseSeconds": "9"})
+    assert failures.retry_policy(job.pk) == failures.RetryPolicy(tries=0, base_seconds=9)
+    with held("SELECT FROM imports_record FOR UPDATE"):
+        assert work() == 1
+    failed = FailedRecord.objects.get()
+    assert (account_of(job).failed, failed.code, failed.next_attempt_at) == (1, "lock_timeout", None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"retryTries": "21"}, {"retryTries": "-1"}, {"retryTries": ""}, {"retryTries": "\u0663"}]
+    + [{"retryBaseSeconds": value} for value in ("0", "3601", "1.5", "00001")],
+)
+def test_a_policy_out_of_bounds_makes_no_job(owner: Caller, wrong: dict[str, str]) -> None:
+    with pytest.raises(Refusal) as refused:
+        push(owner, records(1), parameters=wrong)
+    assert refused.value.code == "invalid_parameter"
+    with pytest.raises(Refusal), calling(owner):
+        opening.open_job(submission(owner, b'{"metadata":' + json.dumps(METADATA).encode() + b"}", parameters=wrong))
+    assert not ImportJob.objects.exists()
+
+
+def test_a_job_in_parts_brings_its_policy_when_it_is_opened(owner: Caller) -> None:
+    body = b'{"metadata":' + json.dumps(METADATA).encode() + b"}"
+    with calling(owner):
+        job = opening.open_job(submission(owner, body, parameters={"retryTries": "7"}))
+    assert failures.retry_policy(job.pk) == failures.RetryPolicy(tries=7, base_seconds=2)
 
 
 def put_off(job: ImportJob, seconds: float = 3600) -> None:

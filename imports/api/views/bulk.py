@@ -21,7 +21,7 @@ class BulkImportView(APIView):
         operation_id="bulkImport",
         summary="Push a bulk import",
         request=schema.RECORDS_BODY,
-        parameters=[*schema.CSV_METADATA, schema.IDEMPOTENCY_KEY],
+        parameters=[*schema.CSV_METADATA, *schema.RETRY_POLICY, schema.IDEMPOTENCY_KEY],
         responses={202: schema.Accepted, **schema.problems(400, 401, 403, 409, 411, 413, 415, 422, 429, 503)},
     )
     def post(self, request: Request) -> HttpResponse:

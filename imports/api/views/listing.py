@@ -40,7 +40,7 @@ class ImportListView(APIView):
         operation_id="openImport",
         summary="Open an import that is sent in parts",
         request=schema.OPENING_BODY,
-        parameters=[schema.IDEMPOTENCY_KEY],
+        parameters=[*schema.RETRY_POLICY, schema.IDEMPOTENCY_KEY],
         responses={201: schema.Opened, **schema.problems(400, 401, 403, 409, 411, 413, 415, 422, 429, 503)},
     )
     def post(self, request: Request) -> HttpResponse:
