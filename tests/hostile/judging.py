@@ -18,13 +18,14 @@ class Answered(Protocol):
     def body(self) -> bytes: ...
 
 
-def faults_of(answer: Answered) -> list[str]:
-    """What is wrong with the answer, whatever was sent; empty for one that keeps to the rules."""
+def faults_of(answer: Answered, *, has_body: bool = True) -> list[str]:
+    """What is wrong with the answer, whatever was sent; empty for one that keeps to the rules. `has_body` False: it
+    answers a HEAD."""
     if answer.status >= 500:
         return [f"status {answer.status}"]
     if not answer.headers.get("x-request-id"):
         return ["no X-Request-ID"]
-    return [] if answer.status < 400 else _faults_of_refusal(answer)
+    return [] if answer.status < 400 or not has_body else _faults_of_refusal(answer)
 
 
 def _faults_of_refusal(answer: Answered) -> list[str]:
