@@ -20,6 +20,7 @@ from imports.status import describe
 from tests.chaos.test_failpoints import Keeper, is_done, keeping, struck, until
 from tests.imports.mishaps import retry_all
 from tests.imports.pipeline import Caller, account_of, outcomes_of, push, record, records, stored_by, work
+from tests.imports.test_parts import begin, finish, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
 
@@ -153,6 +154,20 @@ def test_what_was_under_way_when_the_database_went_down_is_no_kill(owner: Caller
     assert attempts.kills_of(batch) == []
     work()
     assert account_of(job).batch_count == 1
+
+
+def test_a_poison_record_in_a_job_in_parts_stands_alone(owner: Caller) -> None:
+    job = begin(owner)
+    put(owner, job, 2, [*records(8, prefix="B"), POISON, *records(3, prefix="C")])
+    put(owner, job, 1, records(6))
+    finish(owner, job)
+    while not is_done(job):
+        for batch in ImportBatch.objects.filter(job=job, state="pending", first_index__lte=14):
+            if batch.first_index + batch.record_count > 14:
+                note_kills(batch, MAX_KILLS)
+                BatchAttempt.objects.filter(batch_id=batch.pk).update(end=attempts.CRASHED)
+        assert work(batches=1) == 1
+    require_alone(job, owner, 14, "kills_worker", 18)
 
 
 def test_a_job_in_too_many_pieces_is_given_up(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,14 @@
+import logging
+
 import pytest
+from django.db import OperationalError
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from audit.context import Actor, acting_as
 from imports import doorbell, tasks
+from imports.models import ImportJob
 from tests.imports.pipeline import Caller, account_of, push, records
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches", "empty_queue")]
@@ -48,6 +52,43 @@ def test_a_message_for_a_job_that_is_gone_serves_whoever_waits(owner: Caller, st
     with acting_as(Actor("system", "worker-1")):
         tasks.work(4711)
     assert account_of(job).status == "completed"
+
+
+def test_a_fault_of_ours_is_logged_whole_and_goes_no_further(
+    owner: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = lines_of_a_turn(owner, ValueError("canary"), caplog, monkeypatch)
+    assert line.exc_info is not None
+    assert line.exc_info[0] is ValueError
+    assert "canary" not in line.getMessage()
+
+
+def test_a_lost_database_is_one_line_without_a_traceback(
+    owner: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = lines_of_a_turn(owner, OperationalError("canary\n" * 100), caplog, monkeypatch)
+    assert line.getMessage().startswith("turn_cut_short job=")
+    assert (line.exc_info, line.getMessage().count("\n"), "canary" in line.getMessage()) == (None, 0, False)
+
+
+def lines_of_a_turn(
+    caller: Caller, error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> list[logging.LogRecord]:
+    """What is logged where the error leaves a stage: a turn takes it in, and RQ never sees it."""
+
+    def fails(**_arguments: str) -> bool:
+        raise error
+
+    monkeypatch.setattr(tasks, "process_next", fails)
+    answer(take_message_for(push(caller, records(1))))
+    return [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
+
+
+def take_message_for(job: ImportJob) -> Job | None:
+    message = take_message()
+    assert message is not None
+    assert message.args == [job.pk]
+    return message
 
 
 def test_a_second_message_for_the_same_work_finds_nothing(owner: Caller) -> None:
