@@ -16,6 +16,7 @@ from imports.claiming import due
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
 from imports.models import ImportBatch, ImportJob
+from imports.stranded import end_stranded
 
 SWEEP_SECONDS: Final = 0.5
 JOBS_A_SWEEP: Final = 100
@@ -30,6 +31,7 @@ def sweep() -> int:
 
     So a batch that was put off is rung for when it falls due, and nobody before that.
     """
+    end_stranded()
     finish_cancelled()
     try:
         if doorbell.waiting() >= settings.WORKERS:
