@@ -89,7 +89,11 @@ def end(attempt: Attempt, how: str) -> None:
 def end_lost(attempt: Attempt) -> None:
     """After the batch's connection was lost. Where the database itself is away, the time of its next start tells."""
     with suppress(psycopg.Error):
-        end(attempt, LOST)
+        try:
+            end(attempt, LOST)
+        except psycopg.OperationalError:
+            # Ended with the batch's, which shows only when it is used: now another one is opened.
+            end(attempt, LOST)
 
 
 def note_stopping() -> None:

@@ -5,8 +5,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import connection
-
 from audit.clock import database_now
 from audit.trail import audited
 from customers.keyring import Keyring, keyring
@@ -19,6 +17,7 @@ from imports import (
     publishing,
     recounting,
     resolving,
+    session,
     settling,
     storing,
     timeouts,
@@ -46,8 +45,10 @@ def process_next(*, worker: str) -> bool:
         return False
     batch: ImportBatch | None = None
     attempt: attempts.Attempt | None = None
+    used = None
     try:
         with audited():
+            used = session.current()
             batch = claim()
             if batch is None:
                 return False
@@ -72,7 +73,7 @@ def process_next(*, worker: str) -> bool:
         settling.give_up(batch, err)
         return True
     except Exception as err:
-        is_lost = not connection.is_usable()
+        is_lost = session.is_lost(used)
         if attempt is not None and is_lost:
             attempts.end_lost(attempt)
         passing = timeouts.passing_reason(err)

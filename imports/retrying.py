@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from audit.trail import audited
 from customers.keyring import Keyring, hold, keyring
-from imports import checking, failures, recounting, storing
+from imports import checking, failures, recounting, session, storing
 from imports.confinement import begin_batch
 from imports.failures import RetryPolicy, failure_row, retry_policy
 from imports.models import FailedRecord, ImportBatch, ImportJob
@@ -51,6 +51,7 @@ def retry_next() -> bool:
     if taken is None:
         return False
     begin_batch()
+    used = session.current()
     try:
         if taken.tries > max(taken.policy.tries, 1):
             # Noted so often and never decided: each of these workers died over it.
@@ -62,7 +63,7 @@ def retry_next() -> bool:
         # Over its limit: the work-horse ends, and the try that was noted counts.
         raise
     except Exception as err:
-        if not connection.is_usable():
+        if session.is_lost(used):
             raise
         passing = passing_reason(err)
         if passing is None:

@@ -8,13 +8,13 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from audit.clock import database_now
 from audit.trail import audited
 from customers.keyring import keyring
-from imports import attempts, checking, counting, ending, failures, timeouts
+from imports import attempts, checking, counting, ending, failures, session, timeouts
 from imports.failures import Failure, store_failures
 from imports.isolating import CannotSplit, TooManyPieces, split
 from imports.models import ImportBatch, ImportJob
@@ -85,13 +85,15 @@ def give_up(batch: ImportBatch, fault: Exception) -> None:
 
 
 def _take_apart_if_free(batch: ImportBatch, *, code: str) -> None:
+    used = None
     try:
         with audited():
+            used = session.current()
             pending = _free(batch)
             if pending is not None:
                 take_apart(pending, code=code)
     except (CannotSplit, DatabaseError) as fault:
-        if not connection.is_usable():
+        if session.is_lost(used):
             raise
         if _may_pass(fault, code):
             put_off(batch, code, timedelta(seconds=LONG_PAUSE_SECONDS))
