@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[: reply.cut_after])
         self.close_connection = self.close_connection or reply.cut_after is not None
 
-    do_GET = do_POST = _serve  # noqa: N815  the names that http.server calls
+    do_GET = do_POST = do_PUT = _serve  # noqa: N815  the names that http.server calls
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""

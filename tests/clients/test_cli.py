@@ -182,6 +182,21 @@ class TestPush:
         assert seen.target.endswith("?source=CRM&version=1.0.0&timestamp=2025-01-01T00%3A00%3A00Z&type=order")
         assert (seen.headers["content-encoding"], seen.headers["idempotency-key"]) == ("gzip", "k")
 
+    @pytest.mark.parametrize("in_parts", [False, True])
+    def test_a_retry_policy_goes_with_the_push(
+        self, accepting: FakeServer, run: Run, tmp_path: Path, in_parts: bool
+    ) -> None:
+        accepting.on("POST", API, Reply(201, {"jobId": JOB, "status": "pending"}))
+        accepting.on("GET", f"{STATUS}/parts", Reply(200, {"openUntil": "2026-01-01T00:00:00Z", "parts": []}))
+        accepting.on("PUT", f"{STATUS}/parts/1", Reply(201, {}))
+        accepting.on("POST", f"{STATUS}/close", Reply(202, {"jobId": JOB, "status": "pending"}))
+        path = tmp_path / "rows.ndjson"
+        path.write_bytes(b'{"metadata":{"source":"a"}}\n{"id":"1"}\n')
+        options = ["--split-over", "1"] if in_parts else []
+        assert run("push", str(path), "--retry-tries", "0", "--retry-base-seconds", "9", *options).status == 0
+        asked = [seen.target for seen in accepting.seen if "?" in seen.target]
+        assert asked == [f"{API if in_parts else f'{API}/bulk'}?retryTries=0&retryBaseSeconds=9"]
+
 
 class TestTrouble:
     def test_a_refusal_ends_with_3(self, server: FakeServer, run: Run, document: str) -> None:
@@ -245,7 +260,15 @@ class TestTrouble:
         assert server.seen == []
 
     @pytest.mark.parametrize(
-        "argv", [[], ["push"], ["results", JOB], ["push", "x", "--json", "-q"], ["push", "x", "--timeout", "0"]]
+        "argv",
+        [
+            [],
+            ["push"],
+            ["results", JOB],
+            ["push", "x", "--json", "-q"],
+            ["push", "x", "--timeout", "0"],
+            ["push", "x", "--retry-tries", "-1"],
+        ],
     )
     def test_wrong_usage_ends_with_2(self, argv: list[str]) -> None:
         with pytest.raises(SystemExit) as caught:

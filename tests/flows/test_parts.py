@@ -137,6 +137,18 @@ def test_a_push_cut_in_the_middle_of_a_part_is_resumed(house: House, credentials
         assert client.status(job)["progress"]["total"] == 400
 
 
+@pytest.mark.parametrize("split_over", [SPLIT_OVER, 1_000_000])
+def test_the_server_reads_the_retry_policy_of_a_push(
+    house: House, credentials: Credentials, tmp_path: Path, split_over: int
+) -> None:
+    path = write_export(tmp_path, "json", "policy")
+    with house.client(credentials) as client:
+        with pytest.raises(FixRequest) as refused:
+            client.push(path, split_over=split_over, retry_tries=21)
+        assert refused.value.code == "invalid_parameter"
+        assert client.push(path, split_over=split_over, retry_tries=20, retry_base_seconds=1).job_id
+
+
 def test_the_same_idempotency_key_resumes_too(house: House, credentials: Credentials, tmp_path: Path) -> None:
     path = write_export(tmp_path, "ndjson", "again")
     with house.client(credentials) as client:

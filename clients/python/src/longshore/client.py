@@ -14,7 +14,7 @@ from longshore.body import MemoryBody, OnBytes
 from longshore.calls import Call, OnWait, Session
 from longshore.config import Config
 from longshore.errors import FixConfiguration, LongshoreError, TryLater
-from longshore.parts import PART_BYTES, SMALLEST_PART_BYTES, SPLIT_OVER_BYTES, push_in_parts
+from longshore.parts import PART_BYTES, SMALLEST_PART_BYTES, SPLIT_OVER_BYTES, Query, push_in_parts
 from longshore.patience import Timing
 from longshore.payload import MEDIA_TYPES, Options, Reading, prepare
 from longshore.refusals import is_longshore, not_ours
@@ -111,6 +111,8 @@ class Client:
         resume: str | None = None,
         split_over: int = SPLIT_OVER_BYTES,
         part_bytes: int = PART_BYTES,
+        retry_tries: int | None = None,
+        retry_base_seconds: int | None = None,
         **reading: Unpack[Reading],
     ) -> Accepted:
         """Send a path, bytes, a binary stream or an iterable of records; return once the server has them.
@@ -121,21 +123,26 @@ class Client:
         A file of more than `split_over` bytes, or too large for one body even when packed, is sent in parts of about
         `part_bytes` (before packing): one import still, and what has arrived is never sent again. An error then
         carries the import as `job_id`; give it as `resume` with the same file, or the same `idempotency_key`.
+
+        `retry_tries` and `retry_base_seconds` say how often and after what longest first pause the server tries a
+        passing failure of this import again; left out, the server decides. A resumed import keeps what it was given.
         """
         options, key = Options(**reading), _checked_key(idempotency_key)
+        asked = (("retryTries", retry_tries), ("retryBaseSeconds", retry_base_seconds))
+        retries = tuple((name, str(number)) for name, number in asked if number is not None)
         if part_bytes < SMALLEST_PART_BYTES:
             raise FixConfiguration("part_too_small", f"A part has at least {SMALLEST_PART_BYTES:,} bytes.")
         is_file = is_regular_file(data)
         if resume and not is_file:
             raise FixConfiguration("resume_needs_file", "Only a push of a file can be resumed.", hint="Name the file.")
         if is_file and (resume or size_of(data) > split_over):
-            return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes)
+            return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes, retries)
         try:
-            return self._submit("/imports/bulk", data, options, key, on_bytes)[1]
+            return self._submit("/imports/bulk", data, options, key, on_bytes, retries)[1]
         except LongshoreError as err:
             if not is_file or err.code not in ("too_large", "body_too_large"):
                 raise
-        return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes)
+        return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes, retries)
 
     def validate(
         self, data: Source, *, on_bytes: OnBytes | None = None, **reading: Unpack[Reading]
@@ -230,13 +237,14 @@ class Client:
         options: Options,
         idempotency_key: str | None,
         on_bytes: OnBytes | None,
+        retries: Query = (),
     ) -> tuple[dict[str, Any], Accepted]:
         key = _checked_key(idempotency_key)
         with prepare(data, options, on_bytes=on_bytes) as payload:
             call = Call(
                 "POST",
                 API + path,
-                query=payload.query,
+                query=(*payload.query, *retries),
                 headers={"Idempotency-Key": key},
                 content_type=payload.content_type,
                 body=payload.body,
@@ -258,6 +266,7 @@ class Client:
         resume: str | None,
         part_bytes: int,
         on_bytes: OnBytes | None,
+        retries: Query,
     ) -> Accepted:
         try:
             pushed = push_in_parts(
@@ -269,6 +278,7 @@ class Client:
                 part_bytes=part_bytes,
                 resume=_job_id(resume) if resume else None,
                 on_bytes=on_bytes,
+                retries=retries,
             )
         except LongshoreError as err:
             err.idempotency_key = key

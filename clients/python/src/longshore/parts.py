@@ -15,6 +15,8 @@ PART_BYTES = 32_000_000
 SPLIT_OVER_BYTES = 128_000_000
 SMALLEST_PART_BYTES = 1_000
 
+Query = tuple[tuple[str, str], ...]
+
 
 class Asking(Protocol):
     """One call and its JSON."""
@@ -43,8 +45,9 @@ def push_in_parts(
     part_bytes: int,
     resume: str | None,
     on_bytes: OnBytes | None,
+    retries: Query,
 ) -> Pushed:
-    """Opens a job (or goes on with `resume`), sends what is missing, closes it.
+    """Opens a job with `retries` in its address (or goes on with `resume`), sends what is missing, closes it.
 
     LongshoreError carries the job's id as `job_id` once there is one: resume with it. FixFile where `data` is another
     file than the one that the job was begun with.
@@ -52,7 +55,7 @@ def push_in_parts(
     opened = open_source(data)
     try:
         look = look_at(opened, options)
-        job_id = resume or _open(ask, api, metadata_of(opened, look), idempotency_key)
+        job_id = resume or _open(ask, api, metadata_of(opened, look), idempotency_key, retries)
         here = f"{api}/imports/{job_id}"
         try:
             return _fill(ask, here, job_id, opened, look, options, part_bytes, on_bytes)
@@ -63,11 +66,17 @@ def push_in_parts(
         opened.close()
 
 
-def _open(ask: Asking, api: str, metadata: bytes, idempotency_key: str) -> str:
+def _open(ask: Asking, api: str, metadata: bytes, idempotency_key: str, retries: Query) -> str:
     body = MemoryBody([b'{"metadata":', metadata, b"}"])
     headers = {"Idempotency-Key": idempotency_key}
     call = Call(
-        "POST", f"{api}/imports", headers=headers, content_type=MEDIA_TYPES["json"], body=body, has_idempotency_key=True
+        "POST",
+        f"{api}/imports",
+        query=retries,
+        headers=headers,
+        content_type=MEDIA_TYPES["json"],
+        body=body,
+        has_idempotency_key=True,
     )
     return str(ask(call)["jobId"])
 

@@ -52,17 +52,29 @@ def parser() -> argparse.ArgumentParser:
     push.add_argument("--resume", metavar="JOB", help="go on with a push in parts: the same file, the import it made")
     push.add_argument(
         "--split-over",
-        type=_bytes,
+        type=_count,
         default=SPLIT_OVER_BYTES,
         metavar="BYTES",
         help="send a larger file in parts (%(default)s), and any that is too large for one body",
     )
     push.add_argument(
         "--part-size",
-        type=_bytes,
+        type=_count,
         default=PART_BYTES,
         metavar="BYTES",
         help="how much of the file a part holds (%(default)s); the same again with --resume",
+    )
+    push.add_argument(
+        "--retry-tries",
+        type=_count,
+        metavar="N",
+        help="how often the server tries a passing failure again (0 to 20; else the server's own number)",
+    )
+    push.add_argument(
+        "--retry-base-seconds",
+        type=_count,
+        metavar="N",
+        help="the longest pause before the first of these tries (1 to 3600; each further pause is twice as long)",
     )
 
     _add_file(command("validate", "check a file without storing anything", _FILES))
@@ -130,7 +142,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _bytes(text: str) -> int:
+def _count(text: str) -> int:
     count = int(text)
     if count < 0:
         raise ValueError(text)

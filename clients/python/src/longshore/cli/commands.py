@@ -45,6 +45,8 @@ def push(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
                 resume=args.resume,
                 split_over=args.split_over,
                 part_bytes=args.part_size,
+                retry_tries=args.retry_tries,
+                retry_base_seconds=args.retry_base_seconds,
                 **_reading(args),
             )
         except KeyboardInterrupt as err:
