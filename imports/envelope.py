@@ -93,7 +93,8 @@ def _check_metadata(metadata: bytes) -> str:
     if len(metadata) > MAX_METADATA_BYTES:
         raise unfit("/metadata", "metadata_too_large", f"metadata may have at most {MAX_METADATA_BYTES:,} bytes.")
     try:
-        members = json.loads(metadata, object_pairs_hook=_unique)
+        # Decoded here, since json.loads takes half a surrogate pair in bytes, which is no UTF-8.
+        members = json.loads(metadata.decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):

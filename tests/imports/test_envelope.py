@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imports import csv_table, json_document
-from imports.envelope import CSV, JSON, NDJSON, Envelope, open_envelope
+from imports.envelope import CSV, JSON, NDJSON, Envelope, open_envelope, open_opening
 from imports.refusal import Refusal
 from tests.imports.documents import Members, searching, spell, trees
 
@@ -84,6 +84,21 @@ def test_half_a_surrogate_pair_in_the_source_is_named() -> None:
 def test_half_a_surrogate_pair_in_other_metadata_is_kept() -> None:
     body = HEAD.replace(b'{"source"', rb'{"note":"\ud83d","source"') + b"[1]}"
     assert rb'"\ud83d"' in opened(body).metadata
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xed\xa0\xbd\xed\xb8\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"]
+)
+@pytest.mark.parametrize("member", ["source", "note"])
+def test_metadata_that_is_not_utf_8_is_refused(text: bytes, member: str) -> None:
+    metadata = json.dumps({**METADATA, member: "@"}).encode().replace(b"@", text)
+    for body, media_type in (
+        (b'{"metadata":' + metadata + b',"records":[1]}', JSON),
+        (b'{"metadata":' + metadata + b"}\n1", NDJSON),
+    ):
+        assert refusal_of(body, media_type).code == "invalid_envelope"
+    with pytest.raises(Refusal, match="invalid_envelope"):
+        open_opening(b'{"metadata":' + metadata + b"}")
 
 
 @pytest.mark.parametrize(
