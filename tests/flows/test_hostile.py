@@ -1,8 +1,11 @@
 """Every class of bad input, signed and sent to a running house, in each form that a body may have."""
 
+import csv
 import gzip
+import io
 import json
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,11 +14,12 @@ import psycopg
 import pytest
 
 from config import embedded
-from imports.envelope import JSON, NDJSON
+from imports.envelope import CSV, JSON, NDJSON
 from tests.flows.foreign import Answer, call
 from tests.flows.house import Credentials, House
-from tests.hostile.bodies import BodyCase, body_cases, document, lines
+from tests.hostile.bodies import CSV_METADATA, BodyCase, body_cases, document, lines
 from tests.hostile.commands import QUERIES, small_bodies
+from tests.hostile.corpora import naughty_strings, suite_cases
 from tests.hostile.judging import faults_of
 from tests.hostile.records import MARK, RecordCase, record_cases
 
@@ -217,3 +221,59 @@ def test_every_query_is_answered(send: Send) -> None:
         for query in QUERIES:
             answer = send("GET", f"{path}?{query}")
             assert answer.status in (200, 400, 404, 405, 422), (path, query[:40])
+
+
+def test_every_file_of_json_test_suite_is_answered_as_decided(send: Send) -> None:
+    suite = suite_cases()
+    for case in suite:
+        answer = send("POST", VALIDATE, case.text, JSON)
+        assert answer.status in ((422,) if case.is_json else (400, 422)), case.name
+    for media_type in (NDJSON, JSON):
+        cases = [case for case in suite if (case.is_one_line if media_type == NDJSON else not case.breaks_document)]
+        raws = [case.record(number) for number, case in enumerate(cases)]
+        body = lines(*raws) if media_type == NDJSON else document(b",".join(raws))
+        status = ended(send, send("POST", BULK, body, media_type))
+        assert status["progress"]["total"] == len(cases)
+        failed = send("GET", f"/api/v1/imports/{status['jobId']}/results/failed").body.splitlines()
+        codes = {int(line["index"]): line["code"] for line in (json.loads(line, parse_int=str) for line in failed)}
+        assert codes == {number: case.code for number, case in enumerate(cases) if case.code}
+        for raw in (raw for raw, case in zip(raws, cases, strict=True) if not case.code):
+            assert found_again(send, "order", exactly(raw)["id"]) == exactly(raw)
+
+
+def test_every_naughty_string_comes_back_from_every_place(send: Send) -> None:
+    strings = naughty_strings()
+    records = [
+        {"id": text, "type": "product", "attributes": {text: [text]}, "customFields": {text: text}}
+        for text in strings
+        if 1 <= len(text) <= 255
+    ]
+    for text in strings:
+        if not 1 <= len(text) <= 255:
+            records.append({"id": f"{MARK} of {len(text)}", "type": "product", "attributes": {text: [text]}})
+    # Ids that are equal after NFC are one record, and the last one in counts.
+    stored = {unicodedata.normalize("NFC", str(record["id"])): record for record in records}
+    for media_type, body in (
+        (JSON, json.dumps({"metadata": METADATA, "records": records}).encode()),
+        (NDJSON, lines(*(json.dumps(record, ensure_ascii=False).encode() for record in records))),
+    ):
+        status = ended(send, send("POST", BULK, body, media_type))
+        assert (status["progress"]["total"], status["progress"]["failed"]) == (len(records), 0)
+        assert status["outcomes"]["superseded"] == len(records) - len(stored)
+    for identifier, record in stored.items():
+        assert found_again(send, "product", identifier) == record
+
+    table = io.StringIO()
+    rows = csv.writer(table, quoting=csv.QUOTE_ALL)
+    rows.writerows([["id", "note", "custom.note"], *([text, text, text] for text in stored)])
+    target = f"{BULK}?{CSV_METADATA}&type=customer"
+    status = ended(send, send("POST", target, table.getvalue().encode(), CSV))
+    assert (status["progress"]["total"], status["progress"]["failed"]) == (len(stored), 0)
+    for text in stored:
+        record = {"id": text, "type": "customer", "attributes": {"note": text}, "customFields": {"note": text}}
+        assert found_again(send, "customer", text) == record
+
+
+def found_again(send: Send, record_type: str, identifier: str) -> Any:
+    wanted = json.dumps({"type": record_type, "id": identifier}).encode()
+    return exactly(send("POST", "/api/v1/records/lookup", wanted).body)["record"]
