@@ -1,12 +1,13 @@
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, Max, Sum
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from audit.models import AuditEvent
 from imports.admin.reading import ReadOnlyAdmin, link_to_list, short_id
-from imports.models import FailedRecord, ImportBatch, ImportJob
+from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart
 from imports.status import current_states
 
 OUTCOMES = ("created", "updated", "unchanged", "superseded", "failed", "unprocessed")
@@ -30,6 +31,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             {"fields": ("total", "created", "updated", "unchanged", "superseded", "failed", "unprocessed", "reasons")},
         ),
         ("Times", {"fields": ("created_at", "started_at", "finished_at", "cancelled_at", "expires_at")}),
+        ("Parts", {"fields": ("open_until", "expected_total", "parts")}),
         ("Caller", {"fields": ("hmac_key", "source_ip", "request_id")}),
         ("More", {"fields": ("batches", "failed_records", "trail")}),
     )
@@ -41,6 +43,8 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     @admin.display(description="status")
     def how_it_stands(self, job: ImportJob) -> str:
         status = job.get_status_display()
+        if job.open_until is not None:
+            return f"{status} (takes parts)"
         return f"{status} (dry run)" if job.kind == ImportJob.Kind.DRY_RUN else status
 
     @admin.display(description="what became of them")
@@ -71,6 +75,15 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         )
         lines = format_html_join("", "<li>{} &times; <code>{}</code> {}</li>", ((n, code, at) for code, at, n in rows))
         return format_html("<ul>{}</ul>", lines) if lines else "-"
+
+    @admin.display(description="parts")
+    def parts(self, job: ImportJob) -> str:
+        came = ImportPart.objects.filter(job=job).aggregate(
+            count=Count("pk"), last=Max("number"), size=Sum("wire_bytes")
+        )
+        if not came["count"]:
+            return "none yet" if job.open_until is not None else "-"
+        return f"{came['count']:,} came, the last is number {came['last']:,}, {filesizeformat(came['size'])} in all"
 
     @admin.display(description="batches")
     def batches(self, job: ImportJob) -> SafeString:

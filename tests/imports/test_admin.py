@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib import admin
@@ -22,13 +23,14 @@ from imports.admin.reading import COUNTED, CappedPaginator
 from imports.claiming import claim
 from imports.envelope import JSON
 from imports.intake import Submission, accept
-from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record, Redrive
+from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, ImportPart, Record, Redrive
 from imports.processing import process
 
 pytestmark = pytest.mark.django_db
 
 MODELS = (ImportJob, ImportBatch, BatchAttempt, Record, FailedRecord, Redrive)
 SECRETS = ("Ada Lovelace", "ada@example.org", "C-4711", "Analytical Engine")
+JOB_PAGE_QUERIES = 6
 QueryLimit = Callable[[int], AbstractContextManager[None]]
 
 
@@ -163,6 +165,62 @@ def test_a_job_page_says_why_records_failed_and_leads_on(job: ImportJob, superus
     ):
         assert address in page
         assert superuser.get(address).status_code == 200
+
+
+def test_a_job_page_says_what_came_of_a_job_in_parts(
+    customer: Customer, superuser: Client, django_assert_num_queries: QueryLimit
+) -> None:
+    job = opened_import(customer)
+    assert "none yet" in page_of(superuser, job)
+    for number in (1, 4):
+        add_part(job, number, wire_bytes=1_500_000)
+    with django_assert_num_queries(JOB_PAGE_QUERIES):
+        page = page_of(superuser, job)
+    assert "2 came, the last is number 4, 2.9\xa0MB in all" in page
+    assert "2030-11-23 12:30:00" in page
+    assert "Pending (takes parts)" in superuser.get(list_address(ImportJob)).content.decode()
+    add_part(job, 5, wire_bytes=1)
+    with django_assert_num_queries(JOB_PAGE_QUERIES):
+        assert "3 came" in page_of(superuser, job)
+
+
+def test_a_job_page_of_one_piece_speaks_of_no_parts(job: ImportJob, superuser: Client) -> None:
+    page = page_of(superuser, job)
+    assert " came, the last" not in page
+    assert "none yet" not in page
+
+
+def opened_import(customer: Customer) -> ImportJob:
+    """A job that takes parts until half past noon of a day to come."""
+    now = timezone.now()
+    return ImportJob.objects.create(
+        customer=customer,
+        request_id="req-2",
+        metadata=b"",
+        body_digest=b"",
+        total=0,
+        batch_count=0,
+        created_at=now,
+        expires_at=now,
+        open_until=datetime(2030, 11, 23, 12, 30, tzinfo=UTC),
+    )
+
+
+def add_part(job: ImportJob, number: int, *, wire_bytes: int) -> None:
+    ImportPart.objects.create(
+        job=job,
+        customer_id=job.customer_id,
+        number=number,
+        body_digest=b"",
+        form=JSON,
+        wire_bytes=wire_bytes,
+        record_count=1,
+        created_at=timezone.now(),
+    )
+
+
+def page_of(superuser: Client, job: ImportJob) -> str:
+    return superuser.get(page_address(job)).content.decode()
 
 
 @pytest.mark.parametrize("text", ["req-1", "bigcorp"])
