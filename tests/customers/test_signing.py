@@ -246,3 +246,12 @@ def test_fresh_values_have_the_signed_form() -> None:
         assert parse_authorization(header).body_sha256 == signing.EMPTY_BODY_SHA256
     assert signing.body_digest(b"") == signing.EMPTY_BODY_SHA256
     assert len(signing.decode_secret(signing.new_secret())) == 32
+
+
+def test_a_signature_outlives_its_nonce_only_where_web_hosts_are_over_a_minute_apart() -> None:
+    token = signing.Token("bk_test_0001", 1_710_460_800, signing.new_nonce(), signing.EMPTY_BODY_SHA256, "")
+    moments = range(token.timestamp - 1000, token.timestamp + 1000)
+    for skew, outlives in ((0, False), (60, False), (61, True)):
+        first_by_the_fast = min(now for now in moments if signing.is_timely(token, now + skew))
+        last_by_the_slow = max(now for now in moments if signing.is_timely(token, now))
+        assert (last_by_the_slow - first_by_the_fast > signing.NONCE_SECONDS) == outlives
