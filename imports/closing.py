@@ -46,6 +46,12 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
     return job
 
 
+def foresee(job: ImportJob) -> None:
+    """Before the body comes: raises Refusal where the job neither is open nor was closed."""
+    if job.open_until is None:
+        _refuse_unless_closed(job)
+
+
 def _refuse_unless_closed(job: ImportJob) -> None:
     if job.cancelled_at is not None or not parts.is_in_parts(job):
         reason = job.status_reason or job.status

@@ -1,6 +1,7 @@
 """Parts of an open job: each is committed with its batches before it is answered, and counted once however often it
 comes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -62,6 +63,12 @@ def receive(submission: Submission, *, job: ImportJob, number: int, wire_bytes: 
     return Receipt(number, len(records), wire_bytes, total, is_new=True)
 
 
+def foresee(job: ImportJob, number: int, *, body_digest: bytes, form: str) -> bool:
+    """Whether this part is stored already, so that its body need not come. Raises Refusal where it could not be."""
+    refuse_closed(job)
+    return _stored(job, number, body_digest=body_digest, form=form) is not None
+
+
 def arrived(job: ImportJob) -> list[ImportPart]:
     """What has come so far, by number."""
     return list(ImportPart.objects.filter(job=job).order_by("number"))
@@ -85,19 +92,25 @@ def is_in_parts(job: ImportJob) -> bool:
 
 
 def _known(submission: Submission, job: ImportJob, number: int) -> Receipt | None:
-    part = ImportPart.objects.filter(job=job, number=number).first()
+    form = form_of(submission.media_type, submission.parameters)
+    part = _stored(job, number, body_digest=submission.body_digest, form=form)
     if part is None:
         return None
-    if bytes(part.body_digest) != submission.body_digest or part.form != _form(submission):
-        raise Refusal("part_conflict", f"Part {number} has arrived with another body; give this one another number.")
     total = ImportJob.objects.values_list("total", flat=True).get(pk=job.pk)
     return Receipt(number, part.record_count, part.wire_bytes, total, is_new=False)
 
 
-def _form(submission: Submission) -> str:
+def _stored(job: ImportJob, number: int, *, body_digest: bytes, form: str) -> ImportPart | None:
+    part = ImportPart.objects.filter(job=job, number=number).first()
+    if part is not None and (bytes(part.body_digest) != body_digest or part.form != form):
+        raise Refusal("part_conflict", f"Part {number} has arrived with another body; give this one another number.")
+    return part
+
+
+def form_of(media_type: str, parameters: Mapping[str, str]) -> str:
     """The same bytes may mean other records: a CSV's rows get their type from the address."""
-    default_type = submission.parameters.get("type", "") if submission.media_type == CSV else ""
-    return f"{submission.media_type} {default_type}".strip()[:100]
+    default_type = parameters.get("type", "") if media_type == CSV else ""
+    return f"{media_type} {default_type}".strip()[:100]
 
 
 # Waits for whoever is storing the same part at this moment.
@@ -110,7 +123,8 @@ _INSERT: Final = """
 
 
 def _insert(submission: Submission, job: ImportJob, number: int, *, wire_bytes: int, record_count: int) -> bool:
-    row = (job.pk, job.customer_id, number, submission.body_digest, _form(submission), wire_bytes, record_count)
+    form = form_of(submission.media_type, submission.parameters)
+    row = (job.pk, job.customer_id, number, submission.body_digest, form, wire_bytes, record_count)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, row)
         return cursor.fetchone() is not None

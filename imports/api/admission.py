@@ -4,15 +4,17 @@ Plain synchronous steps in their order; each raises the Problem to answer. The g
 """
 
 import logging
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from django.conf import settings
 
 from customers import directory, nonces
 from customers.networks import client_address, is_allowed
 from customers.signing import MalformedToken, Token, is_timely, parse_authorization, string_to_sign
-from imports import intake
+from imports import closing, intake, parts
 from imports.api import throttling
 from imports.api.call import digest_bytes
 from imports.api.head import Head
@@ -20,6 +22,10 @@ from imports.api.idempotency import idempotency_key as parse_idempotency_key
 from imports.api.media import intake_of, media_type_of
 from imports.api.problems import Problem
 from imports.models import ImportJob
+
+_OF_OPEN_JOB: Final = re.compile(
+    r"/api/v1/imports/(?P<job>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:close|parts/(?P<number>[0-9]{1,9}))"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +91,25 @@ def foresee(admission: Admission, token: Token) -> ImportJob | None:
         idempotency_key=admission.idempotency_key,
         body_digest=digest_bytes(token.body_sha256),
     )
+
+
+def foresee_part(head: Head, admission: Admission, token: Token) -> bool:
+    """Whether this call sends a part that is stored already. Raises Problem or Refusal for a part or a close that its
+    import does not take. Where the view decides without the body, by scope or by number, it is left to it.
+    """
+    path, _, query = head.target.partition("?")
+    match = _OF_OPEN_JOB.fullmatch(path)
+    if match is None or "imports:write" not in admission.key.scopes:
+        return False
+    job = ImportJob.objects.filter(uuid=match["job"], customer_id=admission.key.customer_id).first()
+    if job is None:
+        raise Problem("not_found")
+    if head.method == "POST" and match["number"] is None:
+        closing.foresee(job)
+    if head.method != "PUT" or match["number"] is None or not 1 <= int(match["number"]) <= parts.MAX_PARTS:
+        return False
+    form = parts.form_of(admission.media_type, dict(parse_qsl(query, keep_blank_values=True)))
+    return parts.foresee(job, int(match["number"]), body_digest=digest_bytes(token.body_sha256), form=form)
 
 
 def check_key(head: Head, token: Token, source_ip: str) -> directory.KeyEntry:

@@ -15,7 +15,7 @@ from customers.enrolment import IssuedKey
 from customers.models import Customer
 from imports.envelope import JSON, NDJSON
 from imports.models import ImportBatch, ImportPart
-from tests.imports.api.wire import Answer, Signer
+from tests.imports.api.wire import Answer, Signer, exchange, status_of
 from tests.imports.pipeline import METADATA, records
 from tests.live import LiveServer, granian_server
 
@@ -181,6 +181,40 @@ def test_a_part_cut_in_the_middle_leaves_nothing_and_comes_again(caller: Signer,
     assert caller.call("GET", f"{here}/parts").json["parts"] == []
     assert caller.call("PUT", target, PART).status == 201
     assert ImportPart.objects.count() == ImportBatch.objects.count() == 1
+
+
+def without_its_body(caller: Signer, method: str, target: str, body: bytes = PART) -> tuple[int, bytes]:
+    """What answers the head alone, although it announces the body."""
+    authorization = caller.authorization(method, target, body, JSON)
+    head = (
+        f"{method} {target} HTTP/1.1\r\nHost: {caller.server.host}:{caller.server.port}\r\nContent-Type: {JSON}\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\nAuthorization: {authorization}\r\n\r\n"
+    )
+    received = exchange(caller.server, head.encode())
+    return status_of(received), received
+
+
+def test_a_part_that_is_here_is_answered_before_its_body(caller: Signer, here: str) -> None:
+    assert caller.call("PUT", f"{here}/parts/1", PART).status == 201
+    status, received = without_its_body(caller, "PUT", f"{here}/parts/1")
+    assert (status, b'"totalRecords":3' in received, b"100 Continue" in received) == (200, True, False)
+
+
+def test_a_part_that_would_not_be_taken_is_refused_before_its_body(
+    caller: Signer, strange_caller: Signer, here: str
+) -> None:
+    caller.call("PUT", f"{here}/parts/1", PART)
+    target = f"{here}/parts/1"
+    refused = [
+        without_its_body(caller, "PUT", target, PART + b" "),
+        without_its_body(strange_caller, "PUT", target),
+    ]
+    assert caller.call("POST", f"{here}/cancel").status == 202
+    refused += [without_its_body(caller, "PUT", target), without_its_body(caller, "POST", f"{here}/close", b"{}")]
+    codes = [b"part_conflict", b"not_found", b"wrong_state", b"wrong_state"]
+    assert [status for status, _ in refused] == [409, 404, 409, 409]
+    assert all(code in received for code, (_, received) in zip(codes, refused, strict=True))
+    assert not any(b"100 Continue" in received for _, received in refused)
 
 
 def test_one_idempotency_key_opens_one_job(caller: Signer) -> None:
