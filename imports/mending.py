@@ -32,7 +32,7 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
     invalid_body: it would fail again. attempt_passed: since `attempt`, which the person saw, it was tried or changed.
     """
     try:
-        checking.read(raw)
+        content, _ = checking.read(raw)
     except checking.Refused as refused:
         raise Refusal(
             "invalid_body",
@@ -40,11 +40,17 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
             errors=tuple((f"/record{problem.pointer}", problem.code, problem.message) for problem in refused.problems),
         ) from None
     job = ImportJob.objects.get(pk=failure.job_id)
-    sealer = keyring(failure.customer_id).sealer("imports_failedrecord", "edited")
+    keys = keyring(failure.customer_id)
+    sealer = keys.sealer("imports_failedrecord", "edited")
     with audited():
         hold(failure.customer_id, [sealer.data_key_id])
         origin = _number_for_an_edit(job, raw)
-        changes = {"edited": sealer.seal(raw, failure_row(job.uuid, failure.index)), "edit_job": origin}
+        changes = {
+            "edited": sealer.seal(raw, failure_row(job.uuid, failure.index)),
+            "edit_job": origin,
+            # Only a later import of the record that it now is may resolve it, not of the one that it was sent as.
+            "key": keys.index.key(content.type, content.id),
+        }
         try:
             _change(failure, _WAITING, {**_AGAIN, **changes, "redrive": None, "discard_reason": ""}, attempts=attempt)
         except Refusal as err:

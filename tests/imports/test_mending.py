@@ -88,6 +88,26 @@ def test_an_edit_may_give_the_record_another_id(owner: Caller) -> None:
     assert account_of(job).created == 2
 
 
+def test_a_later_import_of_the_id_it_was_sent_with_leaves_an_edit_to_another_id_alone(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    edit(owner, FailedRecord.objects.get(), record("B", attributes={"v": "edit"}))
+    run(owner, [record("A", attributes={"v": "later"})])
+    retry_all()
+    contents = {external_id: content["attributes"]["v"] for (_, external_id), content in stored_by(owner).items()}
+    assert contents == {"A": "later", "B": "edit"}
+    assert outcomes_of(account_of(job)) == ["created"]
+
+
+def test_a_later_import_of_the_id_that_an_edit_gave_resolves_it(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    row = edit(owner, FailedRecord.objects.get(), record("B", attributes={"v": "edit"}))
+    run(owner, [record("B", attributes={"v": "later"})])
+    row.refresh_from_db()
+    assert row.state == "resolved"
+    assert stored_by(owner)["customer", "B"]["attributes"] == {"v": "later"}
+    assert outcomes_of(account_of(job)) == ["superseded"]
+
+
 def test_an_edit_that_would_fail_again_changes_nothing(owner: Caller) -> None:
     job = run(owner, [bad_record("A")])
     with pytest.raises(Refusal) as refused:
