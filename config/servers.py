@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config import embedded, env
 
 IDLE_IN_TRANSACTION_SECONDS = 60
+CLIENT_CHECK_MILLISECONDS = 500
 
 
 def is_embedded() -> bool:
@@ -32,7 +33,8 @@ def database(url: str, *, pool: bool, pool_size: int) -> dict[str, Any]:
     """Django's database entry for a postgresql:// URL; a socket directory stands in `?host=`.
 
     Every connection ends a forgotten transaction after 60 s (DATABASE_IDLE_SECONDS) and notices a lost peer within
-    10 s, since a batch's claim is a row lock that lives as long as its connection.
+    10 s, since a batch's claim is a row lock that lives as long as its connection. PostgreSQL looks for its client in
+    the middle of a statement too: otherwise that of a killed worker would be worked on, or wait for a lock, to its end.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
@@ -48,7 +50,8 @@ def database(url: str, *, pool: bool, pool_size: int) -> dict[str, Any]:
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": f"-c idle_in_transaction_session_timeout={idle_seconds}s",
+        "options": f"-c idle_in_transaction_session_timeout={idle_seconds}s "
+        f"-c client_connection_check_interval={CLIENT_CHECK_MILLISECONDS}ms",
     }
     host = query.pop("host", None) or parts.hostname or ""
     options.update(query)

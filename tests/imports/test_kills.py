@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.context import Actor, acting_as
-from imports import ending
+from imports import claiming, ending
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
+from tests.config.probes import wait_until
 from tests.imports.pipeline import (
     Caller,
     Stuck,
@@ -32,9 +33,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @contextmanager
-def worker_process() -> Iterator[subprocess.Popen[bytes]]:
+def worker_process(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """`manage.py worker`, as the supervisor starts it, on the test database."""
-    environment = {**os.environ, "DATABASE_URL": database_url()}
+    environment = {**os.environ, "DATABASE_URL": database_url(), **environment}
     worker = subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--name", "doomed"], env=environment, start_new_session=True
     )
@@ -78,6 +79,23 @@ def test_a_batch_whose_worker_was_killed_is_done_by_the_next(owner: Caller, tabl
     killed, done = BatchAttempt.objects.order_by("pk")
     assert killed.worker.startswith("doomed")
     assert (killed.ended_at, done.end) == (None, "done")
+
+
+def test_a_batch_is_free_although_the_statement_of_its_killed_worker_still_waits(owner: Caller) -> None:
+    push(owner, records(8))
+    with (
+        stuck_before_insert("imports_record") as stuck,
+        worker_process(WORKER_LOCK_SECONDS="600", WORKER_STATEMENT_SECONDS="600") as worker,
+    ):
+        stuck.wait()
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        wait_until(is_free)
+
+
+def is_free() -> bool:
+    with transaction.atomic():
+        return claiming.claim() is not None
 
 
 def test_a_cancelled_job_whose_worker_was_killed_is_ended_by_the_sweeper(owner: Caller) -> None:
