@@ -19,7 +19,10 @@ _LONGEST_LINE = 64 * 1024
 
 @dataclass(frozen=True)
 class Backoff:
-    """Seconds before a dead child is started again: doubled up to `most`, and `first` again after `healthy`."""
+    """Seconds before a dead child is started again: doubled up to `most`, and `first` again after `healthy`.
+
+    Also after a kill -9: that came from outside, and the child's work waits.
+    """
 
     first: float = 0.2
     most: float = 2.0
@@ -117,7 +120,7 @@ class Supervisor:
                 return child.gate.set()
             if spec.once:
                 return self._fail(f"{spec.name} {how}: see its lines above. Nothing after it was started")
-            if loop.time() - began >= self._backoff.healthy:
+            if ended == -signal.SIGKILL or loop.time() - began >= self._backoff.healthy:
                 pause = self._backoff.first
             failpoints.hit("restarting")
             self._output.line(_NAME, f"{spec.name} {how}; starting it again in {pause:.1f} s")

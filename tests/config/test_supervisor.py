@@ -85,6 +85,12 @@ def test_the_pause_grows_up_to_its_limit_and_shrinks_after_health() -> None:
     assert set(re.findall(r"starting it again in ([\d.]+)", output)) <= {"0.1", "0.2"}
 
 
+def test_a_child_that_is_killed_again_and_again_is_started_again_at_once() -> None:
+    source = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    _, output = supervise([[script("worker", source)]], lambda text: text.count("starting it again") >= 4)
+    assert set(re.findall(r"starting it again in ([\d.]+)", output)) == {"0.1"}
+
+
 def test_children_stop_in_the_reverse_order(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
