@@ -8,6 +8,8 @@ from pathlib import Path
 from config.processes import ProcessSpec
 
 _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
+# Who starts these has checked the settings, which would take a quarter of the time until a worker is at work again.
+_CHECKED = "--skip-checks"
 
 
 def stages(servers: Sequence[ProcessSpec], *, data_dir: Path, workers: int) -> list[list[ProcessSpec]]:
@@ -15,16 +17,16 @@ def stages(servers: Sequence[ProcessSpec], *, data_dir: Path, workers: int) -> l
     return [
         *([server] for server in servers),
         [_command("migrate", data_dir, arguments=("migrate", "--noinput", "--verbosity=0"), once=True)],
-        [_command("sweeper", data_dir)],
-        [_command(f"worker-{number}", data_dir, arguments=("worker",)) for number in range(1, workers + 1)],
-        [_command("web", data_dir)],
+        [_command("sweeper", data_dir, arguments=("sweeper", _CHECKED))],
+        [_command(f"worker-{number}", data_dir, arguments=("worker", _CHECKED)) for number in range(1, workers + 1)],
+        [_command("web", data_dir, arguments=("web", _CHECKED))],
     ]
 
 
-def _command(name: str, data_dir: Path, *, arguments: Sequence[str] = (), once: bool = False) -> ProcessSpec:
+def _command(name: str, data_dir: Path, *, arguments: Sequence[str], once: bool = False) -> ProcessSpec:
     return ProcessSpec(
         name=name,
-        command=[sys.executable, str(_MANAGE), *(arguments or (name,))],
+        command=[sys.executable, str(_MANAGE), *arguments],
         environment={**os.environ, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"},
         once=once,
     )

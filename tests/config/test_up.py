@@ -92,10 +92,10 @@ class House:
         return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
 
     def child(self, role: str) -> int | None:
-        """The supervisor's own child whose command line ends with the role, or that is this server."""
+        """The supervisor's own child whose command line names the role, or that is this server."""
         for child in psutil.Process(self.pid).children():
             words = command_line_of(child.pid)
-            if words.endswith(f"manage.py {role}") or f"/bin/{role} " in words or f"/{role}-server " in words:
+            if f"manage.py {role}" in words or f"/bin/{role} " in words or f"/{role}-server " in words:
                 return int(child.pid)
         return None
 
