@@ -9,6 +9,17 @@ class Taken(Exception):
     """Another living process holds the file; the message is what it wrote there."""
 
 
+def left_behind(path: Path) -> str:
+    """The note of a holder that died; "" where the last one ended in order, or holds it still and `take` will tell."""
+    return path.read_text() if path.exists() else ""
+
+
+def let_go(file: IO[str]) -> None:
+    """The holder's work is done in order: its note goes, and whoever waits may hold the file."""
+    file.truncate(0)
+    file.close()
+
+
 def take(path: Path, note: str) -> IO[str]:
     """Hold the file until the returned handle is closed. Raises Taken."""
     file = path.open("a+")

@@ -11,20 +11,17 @@ from django.db import DatabaseError, connection
 from django.http.request import validate_host
 
 from config.listening import Address
+from config.patience import Patience
 
-_PATIENCE_SECONDS = 60.0
 _STEP_SECONDS = 0.1
 
 
 async def greet(address: Address, say: Callable[[str], None]) -> None:
     """Says `ready URL` when /ready answers 200, and then what a new house still lacks."""
-    waited, told = 0.0, False
+    patience = Patience(say)
     while (status := await asyncio.to_thread(address.answer, "/ready", host_header=_host_header())) != 200:
         await asyncio.sleep(_STEP_SECONDS)
-        waited += _STEP_SECONDS
-        if waited > _PATIENCE_SECONDS and not told:
-            told = True
-            say(f"not ready yet: {address.url}/ready answers {status or 'nothing'}")
+        patience.tell(f"not ready yet: {address.url}/ready answers {status or 'nothing'}")
     say(f"ready {address.url}")
     for line in await asyncio.to_thread(missing):
         say(line)

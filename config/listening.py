@@ -5,15 +5,23 @@ import http.client
 import os
 import socket
 import ssl
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from config.patience import Patience
 from config.processes import CannotStart
 
+LEFT_PORT_SECONDS = 120.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked for by HOST, and never the default
+
+
+class PortTaken(CannotStart):
+    """Somebody listens there already."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Address:
         return f"{'https' if self.certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def require_free(self) -> None:
-        """Raises CannotStart where the address cannot be bound.
+        """Raises CannotStart where the address cannot be bound, PortTaken where somebody listens there.
 
         granian's processes share the port by SO_REUSEPORT, so a second one would get half the calls unnoticed.
         """
@@ -43,7 +51,7 @@ class Address:
                 probe.listen(1)
             except OSError as err:
                 if err.errno == errno.EADDRINUSE:
-                    raise CannotStart(
+                    raise PortTaken(
                         f"Port {self.port} of {self.host} is taken by another program. Set PORT to a free one, for "
                         f"example PORT={self.port + 1 if self.port < 65535 else 8000}."
                     ) from err
@@ -51,6 +59,18 @@ class Address:
                     f"Longshore cannot listen on {self.host} port {self.port}: {os.strerror(err.errno or 0)}. "
                     "Set HOST and PORT."
                 ) from err
+
+    def wait_until_free(self, say: Callable[[str], None]) -> None:
+        """The same after LEFT_PORT_SECONDS at most, for the web of a killed Longshore, which still ends."""
+        patience, deadline = Patience(say, first=0), time.monotonic() + LEFT_PORT_SECONDS
+        while True:
+            try:
+                return self.require_free()
+            except PortTaken:
+                if time.monotonic() > deadline:
+                    raise
+            patience.tell(f"waiting for port {self.port} of {self.host}, which another process still holds")
+            time.sleep(0.1)
 
     def answer(self, path: str, *, host_header: str, timeout: float = 2.0) -> int:
         """The status that GET `path` is answered with, 0 while nobody listens."""

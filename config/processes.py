@@ -34,8 +34,9 @@ class Account:
 class ProcessSpec:
     """One child, and how it is started, waited for and stopped.
 
-    `prepare` runs before every start. `is_ready(pid)` says when what comes after it may start; a child with
-    `once` runs to its end first. `orphan_signal` is what the child gets when its parent dies.
+    `prepare` runs before every start. `is_ready(pid)` says when what comes after it may start, and `waits_for(pid)`
+    what for it is not ready yet; a child with `once` runs to its end first. `orphan_signal` is what the child gets when
+    its parent dies.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ProcessSpec:
     stdin: bytes = field(default=b"", repr=False)
     prepare: Callable[[], None] = lambda: None
     is_ready: Callable[[int], bool] | None = None
+    waits_for: Callable[[int], str] = lambda _pid: ""
     once: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
     hurry_signal: signal.Signals = signal.SIGKILL

@@ -29,4 +29,5 @@ def _command(name: str, data_dir: Path, *, arguments: Sequence[str], once: bool 
         command=[sys.executable, str(_MANAGE), *arguments],
         environment={**os.environ, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"},
         once=once,
+        waits_for=lambda _pid: f"{name} is under way",
     )

@@ -10,11 +10,13 @@ from typing import IO, Any
 
 from config import processes
 from config.output import Output
+from config.patience import Patience
 from config.processes import CannotStart, ProcessSpec
 from imports import failpoints
 
 _NAME = "up"
 _LONGEST_LINE = 64 * 1024
+_TELLING_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Supervisor:
                     child.task = asyncio.create_task(self._keep(child))
                     child.task.add_done_callback(self._notice)
                 for child in stages[-1]:
-                    await self._either(child.gate.wait(), self._stopping.wait())
+                    await self._wait_for_gate(child)
                 if self._stopping.is_set():
                     break
             if self._when_started and not self._stopping.is_set():
@@ -156,6 +158,14 @@ class Supervisor:
             os.killpg(process.pid, signal.SIGKILL)
         await asyncio.wait({pump}, timeout=1.0)
         return ended
+
+    async def _wait_for_gate(self, child: _Child) -> None:
+        """Until it is ready or all is to stop; no time is too long, since a database may recover for hours."""
+        patience = Patience(lambda text: self._output.line(_NAME, text))
+        while not (child.gate.is_set() or self._stopping.is_set()):
+            await self._either(child.gate.wait(), self._stopping.wait(), timeout=_TELLING_SECONDS)
+            if not child.gate.is_set() and child.process is not None and child.process.returncode is None:
+                patience.tell(child.spec.waits_for(child.process.pid))
 
     async def _open_gate(self, child: _Child, process: asyncio.subprocess.Process) -> None:
         spec = child.spec

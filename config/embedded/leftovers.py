@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from config.embedded.layout import EmbeddedError
 
 _PROC = Path("/proc")
+_SHUT_DOWN = 1
 
 
 def processes_in(cluster: Path) -> list[int]:
@@ -27,6 +29,15 @@ def pid_file_lines(path: Path) -> list[str]:
         return path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
+
+
+def was_shut_down(cluster: Path) -> bool:
+    """Whether the cluster was closed in order, so that its next start recovers nothing; by PostgreSQL's control file.
+
+    That begins with four numbers of 8, 4, 4 and 4 bytes, the last of which is the state, 1 after a shutdown.
+    """
+    with (cluster / "global" / "pg_control").open("rb") as file:
+        return bool(struct.unpack("=QIII", file.read(20))[3] == _SHUT_DOWN)
 
 
 def void_pid_file(path: Path, say: Callable[[str], None]) -> None:

@@ -12,11 +12,12 @@ from config import processes
 from config.embedded import account as accounts
 from config.embedded import binaries, leftovers
 from config.embedded.layout import POSTGRES_SOCKET, EmbeddedError, Layout
+from config.patience import Patience
 from config.processes import Account, ProcessSpec
 
 PASSWORD = "postgres_password"  # noqa: S105 - a file's name
+RECOVERING = "PostgreSQL is recovering after a crash"
 ROLE = DATABASE = "longshore"
-LEFTOVER_SECONDS = 60.0
 
 # Values must never reach the log: no statement texts, and no DETAIL or CONTEXT, which quote rows.
 _FIXED = {
@@ -81,6 +82,7 @@ class Postgres:
             account=self.account,
             prepare=self._clear_leftovers,
             is_ready=self._is_ready,
+            waits_for=self._waits_for,
             stop_signal=signal.SIGINT,
             hurry_signal=signal.SIGQUIT,
             orphan_signal=signal.SIGINT,
@@ -92,23 +94,22 @@ class Postgres:
         lines = leftovers.pid_file_lines(self.layout.cluster / "postmaster.pid")
         return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
+    def _waits_for(self, _pid: int) -> str:
+        """The control file says until the end of a recovery that the cluster was not shut down."""
+        return "PostgreSQL starts" if leftovers.was_shut_down(self.layout.cluster) else RECOVERING
+
     def _clear_leftovers(self) -> None:
         """Wait for the last server's processes to end, and void a pid file that names a stranger.
 
-        The file itself stays: from it PostgreSQL reads which shared memory a dead server's backends may use.
+        They may take long: the server of a killed Longshore first writes to disk what it has in memory. The file itself
+        stays: from it PostgreSQL reads which shared memory a dead server's backends may use.
         """
         cluster = self.layout.cluster
-        deadline = time.monotonic() + LEFTOVER_SECONDS
-        told = False
+        patience = Patience(self.say, first=0)
         while living := leftovers.processes_in(cluster):
-            if time.monotonic() > deadline:
-                raise EmbeddedError(
-                    f"PostgreSQL (process {living[0]}) still uses {cluster}. Longshore did not start it in "
-                    f"this run: stop it with kill -INT {living[0]}."
-                )
-            if not told:
-                self.say(f"waiting for the last PostgreSQL (process {living[0]}) to end")
-                told = True
+            patience.tell(
+                f"waiting for the last PostgreSQL to end; if no Longshore started it, stop it: kill -INT {living[0]}"
+            )
             time.sleep(0.05)
         leftovers.void_pid_file(cluster / "postmaster.pid", self.say)
         for name in (POSTGRES_SOCKET, f"{POSTGRES_SOCKET}.lock"):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from config.embedded import account as accounts
 from config.embedded import binaries
-from config.embedded.layout import EmbeddedError, Layout
+from config.embedded.layout import Layout
+from config.patience import Patience
 from config.processes import Account, ProcessSpec
 
 PASSWORD = "valkey_password"  # noqa: S105 - a file's name
-LEFTOVER_SECONDS = 10.0
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -44,6 +44,7 @@ class Valkey:
             stdin=self._configuration().encode(),
             prepare=self._clear_leftovers,
             is_ready=lambda _pid: self._answers(),
+            waits_for=lambda _pid: "Valkey does not answer yet",
         )
 
     def _configuration(self) -> str:
@@ -83,13 +84,9 @@ class Valkey:
 
     def _clear_leftovers(self) -> None:
         """Wait for the last server to let go of the socket, then remove it."""
-        deadline = time.monotonic() + LEFTOVER_SECONDS
+        patience = Patience(self.say)
         while is_listening(str(self.layout.valkey_socket)):
-            if time.monotonic() > deadline:
-                raise EmbeddedError(
-                    f"Another Valkey still serves {self.layout.valkey_socket}. Longshore did not start it "
-                    "in this run: stop it."
-                )
+            patience.tell(f"waiting for another Valkey to leave {self.layout.valkey_socket}: if it stays, stop it")
             time.sleep(0.05)
         self.layout.valkey_socket.unlink(missing_ok=True)
 

@@ -68,9 +68,11 @@ def test_starts_answers_and_stops(servers: EmbeddedServers, home: Path) -> None:
 def test_recovers_what_was_committed_before_a_kill(servers: EmbeddedServers, home: Path, said: list[str]) -> None:
     url = servers.start(output=home / "log").database_url
     query(url, "create table if not exists kept (n int)", "insert into kept values (1)", "select 1")
+    (postgres,) = (spec for spec in servers.specs() if spec.name == "postgres")
     for child in servers.children.values():
         child.kill()
         child.wait()
+    assert postgres.waits_for(servers.children["postgres"].pid) == "PostgreSQL is recovering after a crash"
     servers.stop()
     assert (home / "data/postgres/postmaster.pid").exists()
     assert (home / "data/sockets/valkey.sock").exists()
@@ -82,6 +84,7 @@ def test_recovers_what_was_committed_before_a_kill(servers: EmbeddedServers, hom
         query(url, "drop table kept", "select 1")
     finally:
         again.stop()
+    assert postgres.waits_for(0) == "PostgreSQL starts"
 
 
 @WITH_PROC

@@ -17,6 +17,7 @@ import pytest
 from config import claim
 from config.listening import Address
 from config.output import Output
+from config.patience import Patience
 from config.processes import CannotStart, ProcessSpec
 from config.supervisor import Backoff, Supervisor
 from config.warden import Warden
@@ -124,6 +125,40 @@ def test_the_next_stage_waits_until_the_last_one_is_ready(tmp_path: Path) -> Non
     dependent = script("web", f"import os, time; print(os.path.exists({str(flag)!r}), flush=True); time.sleep(60)")
     _, output = supervise([[server], [dependent]], lambda text: "True" in text or "False" in text)
     assert "True" in output
+
+
+def test_what_a_start_waits_for_is_said_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.patience.FIRST_SECONDS", 0.01)
+    flag = tmp_path / "ready"
+    server = script(
+        "postgres", SLEEPS, is_ready=lambda _pid: flag.exists(), waits_for=lambda pid: f"process {pid} is recovering"
+    )
+
+    def let_it_be_ready(output: str) -> bool:
+        if re.search(r"up +\| process \d+ is recovering", output):
+            flag.touch()
+        return flag.exists()
+
+    _, output = supervise([[server], [script("web", SLEEPS)]], let_it_be_ready, says("web      | up"))
+    assert output.index("is recovering") < output.index("web      | up")
+
+
+def test_a_long_wait_is_told_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = [0.0], []
+    monkeypatch.setattr("config.patience.time.monotonic", lambda: clock[0])
+    own, eager = Patience(said.append), Patience(lambda text: said.append(f"at once: {text}"), first=0)
+    for second in range(260):
+        clock[0] = float(second)
+        own.tell("PostgreSQL is recovering after a crash")
+        eager.tell("the port")
+    eager.tell("")
+    told = [int(line.split("(")[1].split()[0]) for line in said if "recovering" in line]
+    assert told == [5, 10, 20, 40, 80, 140, 200]
+    assert [line for line in said if "at once" in line][:3] == [
+        "at once: the port",
+        "at once: the port (5 s)",
+        "at once: the port (10 s)",
+    ]
 
 
 def test_nothing_starts_after_a_failed_migration() -> None:
@@ -290,12 +325,33 @@ def test_a_taken_port_is_said(shared: bool) -> None:
     address.require_free()
 
 
+def test_a_port_that_a_killed_house_leaves_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1], None, None)
+
+        def say(text: str) -> None:
+            said.append(text)
+            taken.close()
+
+        address.wait_until_free(say)
+    assert said == [f"waiting for port {address.port} of 127.0.0.1, which another process still holds"]
+    with socket.create_server(("127.0.0.1", address.port)):
+        monkeypatch.setattr("config.listening.LEFT_PORT_SECONDS", 0.0)
+        with pytest.raises(CannotStart, match="Set PORT"):
+            address.wait_until_free(said.append)
+
+
 def test_a_claim_lasts_as_long_as_its_holder(tmp_path: Path) -> None:
-    held = claim.take(tmp_path / "lock", "process 1")
+    lock = tmp_path / "lock"
+    assert claim.left_behind(lock) == ""
+    held = claim.take(lock, "process 1")
     with pytest.raises(claim.Taken, match="process 1"):
-        claim.take(tmp_path / "lock", "process 2")
-    held.close()
-    claim.take(tmp_path / "lock", "process 2").close()
+        claim.take(lock, "process 2")
+    held.close()  # as by a kill
+    assert claim.left_behind(lock) == "process 1"
+    claim.let_go(claim.take(lock, "process 2"))
+    assert claim.left_behind(lock) == ""
 
 
 def start_supervisor() -> tuple["subprocess.Popen[str]", list[int]]:

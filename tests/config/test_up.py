@@ -49,12 +49,16 @@ class House:
         self.supervisor: subprocess.Popen[bytes] | None = None
 
     def up(self) -> "subprocess.Popen[bytes]":
+        supervisor = self.start()
+        wait_until(lambda: self.said("ready http") or self._ended(), seconds=90)
+        assert self.said(f"ready http://127.0.0.1:{self.port}\n"), self.log.read_text()
+        return supervisor
+
+    def start(self) -> "subprocess.Popen[bytes]":
         with self.log.open("wb") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], stdout=log, stderr=log, cwd=REPOSITORY, env=self.environment
             )
-        wait_until(lambda: self.said("ready http") or self._ended(), seconds=90)
-        assert self.said(f"ready http://127.0.0.1:{self.port}\n"), self.log.read_text()
         return self.supervisor
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -153,8 +157,13 @@ def test_the_house_serves_survives_kills_and_stops(house: House) -> None:
     supervisor.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in family))
 
-    supervisor = house.up()
-    wait_until(lambda: house.said("No admin yet"))
+    with socket.create_server(("127.0.0.1", house.port)):
+        supervisor = house.start()
+        still_held = f"waiting for port {house.port} of 127.0.0.1, which another process still holds"
+        wait_until(lambda: house.said(still_held) or supervisor.poll() is not None)
+        assert house.said(still_held), house.log.read_text()
+    wait_until(lambda: house.said("No admin yet"), seconds=90)
+    assert house.said(f"ready http://127.0.0.1:{house.port}\n")
     assert not house.said("No customer yet")
     family = house.family()
     supervisor.send_signal(signal.SIGTERM)

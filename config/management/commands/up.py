@@ -35,32 +35,48 @@ def serve(output: Output) -> int:
     address = listening.address()
     layout = Layout(settings.DATA_DIR)
     layout.create()
+    lock = layout.run / "up.lock"
+    last = claim.left_behind(lock)
     try:
-        held = claim.take(layout.run / "up.lock", json.dumps({"pid": os.getpid(), "url": address.url}))
+        held = claim.take(lock, json.dumps({"pid": os.getpid(), "url": address.url}))
     except claim.Taken as taken:
         raise CannotStart(_already(str(taken))) from None
-    with held:
-        address.require_free()
-        servers = EmbeddedServers(
-            settings.DATA_DIR,
-            with_postgres=not os.environ.get("DATABASE_URL"),
-            with_valkey=not os.environ.get("REDIS_URL"),
-            say=output.notice,
-        )
-        try:
-            plan = stages(servers.specs(), data_dir=settings.DATA_DIR, workers=settings.WORKERS)
-            supervisor = Supervisor(plan, output=output, when_started=lambda: greet(address, output.notice))
-            return asyncio.run(supervisor.run())
-        finally:
-            servers.release()
+    try:
+        if _running(last).get("url") == address.url:
+            address.wait_until_free(output.notice)
+        else:
+            address.require_free()
+        return _run_house(output, address)
+    finally:
+        claim.let_go(held)
+
+
+def _run_house(output: Output, address: listening.Address) -> int:
+    servers = EmbeddedServers(
+        settings.DATA_DIR,
+        with_postgres=not os.environ.get("DATABASE_URL"),
+        with_valkey=not os.environ.get("REDIS_URL"),
+        say=output.notice,
+    )
+    try:
+        plan = stages(servers.specs(), data_dir=settings.DATA_DIR, workers=settings.WORKERS)
+        supervisor = Supervisor(plan, output=output, when_started=lambda: greet(address, output.notice))
+        return asyncio.run(supervisor.run())
+    finally:
+        servers.release()
+
+
+def _running(note: str) -> dict[str, Any]:
+    try:
+        running: dict[str, Any] = json.loads(note)
+    except ValueError:
+        return {}
+    return running
 
 
 def _already(note: str) -> str:
-    try:
-        running = json.loads(note)
-        who = f"process {running['pid']} serves {running['url']}"
-    except (ValueError, KeyError):
-        who = "another process is just starting"
+    running = _running(note)
+    who = "process {pid} serves {url}".format_map(running) if running else "another process is just starting"
     return (
         f"Longshore already runs on DATA_DIR={settings.DATA_DIR}: {who}. Stop it there first, or choose another "
         "DATA_DIR and PORT."

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class ImportWorker(Worker):
     """RQ's worker. Its work-horse dies with it, and takes over no connection from it."""
 
-    # RQ looks for a Valkey that is away ever less often, at last once a minute: so long it would stay idle once it is back.
+    # RQ looks for a Valkey that is away ever less often, at last once a minute, and stays idle meanwhile.
     max_connection_wait_time = 1.0
 
     def fork_work_horse(self, job: Any, queue: Any) -> None:
