@@ -13,32 +13,37 @@ import psycopg
 import redis
 
 from tests.chaos.house import ChaosHouse
+from tests.chaos.recovering import OUTAGE
 
 # Mostly workers, since they hold the work; web and sweeper now and then, the supervisor (a whole restart) seldom.
 WEIGHTS: Final = {"parent": 20, "horse": 45, "both": 20, "sweeper": 8, "web": 5, "supervisor": 2}
-STALL_SECONDS: Final = 60.0
+VICTIM_SECONDS: Final = 60.0
 
 
 @dataclass
 class Plan:
-    """How many blows of each kind, spread evenly over the work, in an order that the seed decides."""
+    """How many blows of each kind, spread evenly over `share` of the work, in an order that the seed decides.
+
+    The last one is always the kill of all workers at once, so that nobody's work hides how long a recovery takes.
+    """
 
     seed: int
     kills: int
     flushes: int = 0
     valkey_kills: int = 0
     crashes: int = 0
-    valkey_down_seconds: float = 0.0
+    outage_seconds: float = 0.0
+    share: float = 0.85
     weights: dict[str, int] = field(default_factory=lambda: dict(WEIGHTS))
 
     def blows(self, chance: random.Random) -> list[str]:
-        kills = chance.choices(list(self.weights), list(self.weights.values()), k=self.kills)
+        kills = chance.choices(list(self.weights), list(self.weights.values()), k=self.kills - 1)
         others = ["flush"] * self.flushes + ["valkey"] * self.valkey_kills + ["crash"] * self.crashes
-        if self.valkey_down_seconds:
-            others.append("down")
+        if self.outage_seconds:
+            others.append(OUTAGE)
         blows = [*kills, *others]
         chance.shuffle(blows)
-        return blows
+        return [*blows, "workers"]
 
 
 class Database:
@@ -65,19 +70,20 @@ class Database:
             self._session = None
 
 
-def strike(house: ChaosHouse, blow: str, chance: random.Random, plan: Plan) -> None:
-    """One blow; waits at most a few seconds for somebody to be hit."""
+def strike(house: ChaosHouse, blow: str, chance: random.Random, *, outage_seconds: float = 0.0) -> bool:
+    """One blow; False where nobody came to be hit within a minute."""
     if blow == "flush":
-        _flush(house)
-    elif blow == "down":
+        return wait_until(lambda: _flush(house), VICTIM_SECONDS)
+    if blow == OUTAGE:
+        began = time.time()
         with valkey_held_down(house):
-            time.sleep(plan.valkey_down_seconds)
-        house.note("valkey down a while")
-    elif blow == "crash":
+            time.sleep(outage_seconds)
+        house.note(OUTAGE, since=began)
+        return True
+    if blow == "crash":
         # What `pg_ctl stop -m immediate` sends: no checkpoint, no goodbye.
-        wait_until(lambda: house.kill("postgres", 0.0, signal.SIGQUIT), 20)
-    else:
-        wait_until(lambda: house.kill(blow, chance.random()), 20)
+        return wait_until(lambda: house.kill("postgres", 0.0, signal.SIGQUIT), VICTIM_SECONDS)
+    return wait_until(lambda: house.kill(blow, chance.random()), VICTIM_SECONDS)
 
 
 @contextmanager
@@ -109,14 +115,11 @@ def wait_until(is_so: Callable[[], bool], seconds: float, *, step: float = 0.01)
     return True
 
 
-def _flush(house: ChaosHouse) -> None:
-    def flushed() -> bool:
-        try:
-            with redis.Redis.from_url(house.redis_url(), socket_timeout=2) as valkey:
-                valkey.flushall()
-        except redis.RedisError:
-            return False
-        house.note("flush")
-        return True
-
-    wait_until(flushed, 20)
+def _flush(house: ChaosHouse) -> bool:
+    try:
+        with redis.Redis.from_url(house.redis_url(), socket_timeout=2) as valkey:
+            valkey.flushall()
+    except redis.RedisError:
+        return False
+    house.note("flush")
+    return True

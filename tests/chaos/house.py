@@ -14,9 +14,11 @@ from typing import Final
 
 import psutil
 
-from tests.flows.house import ROOT, START_SECONDS, STOP_SECONDS, Credentials, House, _free_port, _wait_until_ready
+from tests.chaos.recovering import Struck
+from tests.flows.house import ROOT, STOP_SECONDS, Credentials, House, _free_port, _wait_until_ready
 
-ROLES: Final = ("parent", "horse", "both", "sweeper", "web", "supervisor")
+# A supervisor never gives its start up, so this only ends a run that hangs.
+START_SECONDS: Final = 600
 
 
 @dataclass
@@ -28,12 +30,12 @@ class ChaosHouse:
     log: Path
     process: "subprocess.Popen[bytes]"
     url: str = ""
-    struck: list[tuple[str, float]] = field(default_factory=list)
+    struck: list[Struck] = field(default_factory=list)
 
     @property
     def blows(self) -> dict[str, int]:
         """How many of each kind have fallen since `struck` was emptied."""
-        return dict(Counter(kind for kind, _ in self.struck))
+        return dict(Counter(blow.kind for blow in self.struck))
 
     def as_house(self) -> House:
         return House(self.process, self.url, self.data_dir, self.log, self.environment)
@@ -67,18 +69,25 @@ class ChaosHouse:
         return []
 
     def kill(self, role: str, choice: float, number: signal.Signals = signal.SIGKILL) -> bool:
-        """Kills one process of the role, chosen by `choice` in [0, 1); "both" is a worker with its work-horse."""
+        """Kills one process of the role, chosen by `choice` in [0, 1); False where there is none.
+
+        "both" is a worker with its work-horse; "workers" are all of them at once, while one is at work.
+        """
         if role == "supervisor":
             self.note(role)
             os.kill(self.process.pid, number)
             self.process.wait()
             self.start_again()
             return True
-        found = self.processes("parent" if role == "both" else role)
-        if not found:
+        found = self.processes("parent" if role in ("both", "workers") else role)
+        victims = found if role == "workers" else found[int(choice * len(found)) :][:1]
+        if role in ("both", "workers"):
+            horses = [horse for victim in victims for horse in _children(victim)]
+            if role == "workers" and not horses:
+                return False
+            victims = [*victims, *horses]
+        if not victims:
             return False
-        victim = found[int(choice * len(found))]
-        victims = [victim, *_children(victim)] if role == "both" else [victim]
         self.note(role)
         for process in victims:
             with suppress(psutil.NoSuchProcess):
@@ -89,9 +98,10 @@ class ChaosHouse:
         """What the machine's init does for a supervisor that died."""
         self.process, self.url = _start(self.environment, self.log)
 
-    def note(self, blow: str) -> None:
-        """A blow falls now."""
-        self.struck.append((blow, time.time()))
+    def note(self, kind: str, *, since: float | None = None) -> None:
+        """A blow falls now, or ends that began then."""
+        now = time.time()
+        self.struck.append(Struck(kind, now if since is None else since, now))
 
 
 @contextmanager
@@ -127,30 +137,26 @@ def chaos_house(data_dir: Path, **environment: str) -> Iterator[ChaosHouse]:
 
 
 def _start(settings: dict[str, str], log: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """Ready at the first try: what a killed supervisor left behind is the new one's business."""
     part = log.with_suffix(".start")
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        # A log of its own for each start, so that an older "ready" is not taken for this one's.
-        with part.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "up"],
-                env=settings,
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            return process, _wait_until_ready(process, part)
-        except AssertionError:
-            # What the killed supervisor left may still hold the port or the data directory for a moment.
-            if process.poll() is None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise
-            time.sleep(0.2)
-        finally:
-            with log.open("ab") as whole:
-                whole.write(part.read_bytes())
+    # A log of its own for each start, so that an older "ready" is not taken for this one's.
+    with part.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "up"],
+            env=settings,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        return process, _wait_until_ready(process, part, START_SECONDS)
+    except AssertionError:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        with log.open("ab") as whole:
+            whole.write(part.read_bytes())
 
 
 def _named(processes: list[psutil.Process], *words: str) -> list[psutil.Process]:

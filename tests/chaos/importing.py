@@ -5,29 +5,33 @@ import random
 import subprocess
 import sys
 import time
-from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.chaos.blows import Database, Plan, strike, wait_until
 from tests.chaos.house import ChaosHouse
+from tests.chaos.recovering import recovery_after, slowest
 from tests.chaos.report import Report
 from tests.flows.house import ROOT, Credentials
 
-END_SECONDS: Final = 120.0
-RECOVERY_SECONDS: Final = 5.0
+END_SECONDS: Final = 600.0
+DUE_SECONDS: Final = 120.0
 METADATA = {"source": "chaos", "version": "1.0.0", "timestamp": "2024-03-15T00:00:00Z"}
 
 
 @dataclass
 class Figures(Report):
-    """`lost` and `doubled` come from reading every record back.
+    """`lost` and `doubled` come from reading every record back. `undealt` blows found the import at its end.
 
-    `slowest_recovery` is, for each kind of blow, the longest time until the next batch was noted as done.
+    `recovery_seconds` is the time from the last blow, the kill of all workers, until a batch begun after it was done.
+    `slowest_recovery` is the longest such time after each kind of blow, whatever else fell meanwhile.
     """
 
     records: int = 0
     blows: dict[str, int] = field(default_factory=dict)
+    met_nobody: dict[str, int] = field(default_factory=dict)
+    undealt: int = 0
     status: str = ""
     lost: int = -1
     doubled: int = -1
@@ -36,7 +40,9 @@ class Figures(Report):
     executions: int = 0
     batches: int = 0
     most_executions: int = 0
-    recovery_seconds: float = 0.0
+    left_at_last_blow: int = 0
+    recovery_seconds: float | None = None
+    recovery_bound_seconds: float | None = None
     slowest_recovery: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -44,6 +50,11 @@ class Figures(Report):
         found = [f"the job is {self.status}"] * (self.status != "completed")
         for name in ("lost", "doubled", "failed", "unequal_accounts"):
             found += [f"{getattr(self, name)} {name}"] * (getattr(self, name) != 0)
+        found += [f"{self.undealt} blows found the import at its end"] * (self.undealt != 0)
+        if self.recovery_seconds is None:
+            found.append("nothing was left to do after the last blow")
+        elif self.recovery_bound_seconds is not None and self.recovery_seconds > self.recovery_bound_seconds:
+            found.append(f"work went on {self.recovery_seconds} s after the last blow")
         return found
 
 
@@ -63,23 +74,31 @@ def push(house: ChaosHouse, who: Credentials, document: bytes) -> str:
         return client.push(document, format="json").job_id
 
 
-def run_import(house: ChaosHouse, plan: Plan, *, records: int, size: int = 0, name: str = "Chaos") -> Figures:
-    """Every blow falls while the job runs: blow i when i parts of the records are done. Nobody helps it to its end."""
+def run_import(
+    house: ChaosHouse,
+    plan: Plan,
+    *,
+    records: int,
+    size: int = 0,
+    name: str = "Chaos",
+    recovery_bound_seconds: float | None = None,
+    open_gate: Callable[[], None] = lambda: None,
+) -> Figures:
+    """Blow i falls when i parts of the plan's share are done. Nobody helps the import to its end.
+
+    `open_gate` is called after the last blow, where a gate keeps work back until then.
+    """
     chance = random.Random(plan.seed)
-    figures = Figures(plan.seed, records)
+    figures = Figures(plan.seed, records, recovery_bound_seconds=recovery_bound_seconds)
     who = house.enrol(f"{name} {plan.seed}")
     house.struck.clear()
     database = Database(house)
     began = time.monotonic()
     job = push(house, who, body(records, size))
-    processed = f"SELECT processed FROM imports_importjob WHERE uuid = '{job}'"
     blows = plan.blows(chance)
     try:
-        for number, blow in enumerate(blows):
-            due = records * number // (len(blows) + 1)
-            wait_until(lambda due=due: (database.number(processed) or 0) >= due, 60)  # type: ignore[misc]
-            time.sleep(chance.uniform(0.0, 0.15))
-            strike(house, blow, chance, plan)
+        _deal(house, plan, figures, database, job, chance, blows)
+        open_gate()
         wait_for_end(database, job)
     finally:
         database.close()
@@ -87,25 +106,37 @@ def run_import(house: ChaosHouse, plan: Plan, *, records: int, size: int = 0, na
     figures.blows = house.blows
     found = read_back(house, who)
     _judge(figures, found, job)
-    _time_recoveries(figures, house.struck, found["ends"])
+    if not figures.undealt and house.struck[-1].kind == blows[-1]:
+        figures.recovery_seconds = recovery_after(house.struck[-1].until, found["done"])
+    figures.slowest_recovery = slowest(house.struck, found["done"])
     return figures
+
+
+def _deal(
+    house: ChaosHouse,
+    plan: Plan,
+    figures: Figures,
+    database: Database,
+    job: str,
+    chance: random.Random,
+    blows: list[str],
+) -> None:
+    processed = f"SELECT processed FROM imports_importjob WHERE uuid = '{job}'"
+    for number, blow in enumerate(blows):
+        due = figures.records * plan.share * number / max(len(blows) - 1, 1)
+        wait_until(lambda due=due: (database.number(processed) or 0) >= due, DUE_SECONDS)  # type: ignore[misc]
+        time.sleep(chance.uniform(0.0, 0.15))
+        figures.left_at_last_blow = figures.records - (database.number(processed) or 0)
+        if figures.left_at_last_blow == 0:
+            figures.undealt = len(blows) - number
+            return
+        if not strike(house, blow, chance, outage_seconds=plan.outage_seconds):
+            figures.met_nobody[blow] = figures.met_nobody.get(blow, 0) + 1
 
 
 def wait_for_end(database: Database, job: str) -> bool:
     ended = f"SELECT count(*) FROM imports_importjob WHERE uuid = '{job}' AND finished_at IS NOT NULL"
     return wait_until(lambda: database.number(ended) == 1, END_SECONDS, step=0.05)
-
-
-def _time_recoveries(figures: Figures, struck: list[tuple[str, float]], ends: list[float]) -> None:
-    """From each blow to the next note of a batch that is done, by the clock of the machine that all of them share.
-
-    A note that a kill or a crash took away makes the time longer, never shorter. After the last batch there is none.
-    """
-    for blow, at in struck:
-        place = bisect_right(ends, at)
-        if place < len(ends):
-            figures.recovery_seconds = round(ends[place] - at, 2)
-            figures.slowest_recovery[blow] = max(figures.slowest_recovery.get(blow, 0.0), figures.recovery_seconds)
 
 
 def read_back(house: ChaosHouse, who: Credentials) -> dict[str, Any]:

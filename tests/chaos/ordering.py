@@ -11,7 +11,6 @@ from typing import Final
 import psutil
 
 from tests.chaos.blows import Database, strike, wait_until
-from tests.chaos.blows import Plan as Blows
 from tests.chaos.house import ChaosHouse
 from tests.chaos.importing import METADATA, push, read_back
 from tests.chaos.report import Report
@@ -96,7 +95,7 @@ def _trouble(house: ChaosHouse, chance: random.Random, over: Event, report: Orde
     """Stops a work-horse for a while, so that what comes later overtakes it; now and then it is killed instead."""
     while not over.is_set():
         if chance.random() < KILL_CHANCE and house.processes("horse"):
-            strike(house, chance.choice(["horse", "both"]), chance, Blows(report.seed, 0))
+            strike(house, chance.choice(["horse", "both"]), chance)
         for horse in house.processes("horse")[:1]:
             with suppress(psutil.NoSuchProcess):
                 horse.suspend()

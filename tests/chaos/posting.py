@@ -7,14 +7,14 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
 import httpx2
 
 from customers import signing
-from tests.chaos.blows import Database, Plan, strike, wait_until
+from tests.chaos.blows import Database, strike, wait_until
 from tests.chaos.house import ChaosHouse
 from tests.chaos.importing import METADATA
 from tests.chaos.report import Report
@@ -124,13 +124,13 @@ def _post_steadily(
     due = [seconds * (place + chance.uniform(0.2, 0.8)) / posts.crashes for place in range(posts.crashes)]
     posts.calls = int(seconds * per_second)
     with ThreadPoolExecutor(200) as pool:
-        waits = []
+        waits: list[Future[object]] = []
         for number in range(posts.calls):
             time.sleep(max(0.0, began + number / per_second - time.monotonic()))
             waits.append(pool.submit(call, number))
             if due and time.monotonic() - began >= due[0]:
                 due.pop(0)
-                waits.append(pool.submit(strike, house, "crash", chance, Plan(posts.seed, 0)))
+                waits.append(pool.submit(strike, house, "crash", chance))
         for wait in waits:
             wait.result()
     posts.answers = dict(answers)
@@ -146,7 +146,7 @@ def _post_in_parallel(
     text = f"parallel-{posts.seed}-{number}"
     with ThreadPoolExecutor(at_once + 2) as pool:
         waits = [pool.submit(post, house.url, who, text) for _ in range(at_once)]
-        blows = [pool.submit(strike, house, blow, chance, Plan(posts.seed, 0)) for blow in ("flush", "web")]
+        blows = [pool.submit(strike, house, blow, chance) for blow in ("flush", "web")]
         found = [wait.result() for wait in waits]
         for blow in blows:
             blow.result()

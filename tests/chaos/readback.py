@@ -32,11 +32,7 @@ def main(slug: str) -> dict[str, Any]:
     attempts = Counter(
         BatchAttempt.objects.filter(customer_id=customer.pk).values_list("batch_id", flat=True).iterator()
     )
-    ends = (
-        BatchAttempt.objects.filter(customer_id=customer.pk, end="done")
-        .order_by("ended_at")
-        .values_list("ended_at", flat=True)
-    )
+    done = BatchAttempt.objects.filter(customer_id=customer.pk, end="done").order_by("started_at")
     return {
         "rows": sum(numbers.values()),
         "distinct": len(numbers),
@@ -58,7 +54,11 @@ def main(slug: str) -> dict[str, Any]:
         "batches": len(batches),
         "executions": sum(attempts.values()),
         "most_executions": max(attempts.values(), default=0),
-        "ends": [at.timestamp() for at in ends if at is not None],
+        "done": [
+            (began.timestamp(), ended.timestamp())
+            for began, ended in done.values_list("started_at", "ended_at")
+            if ended is not None
+        ],
         "unequal": sum(not _is_equal(job, [batch for batch in batches if batch.job_id == job.pk]) for job in jobs),
         "unfinished": sum(not job.is_finished for job in jobs),
         "superseded": sum(job.superseded for job in jobs),

@@ -115,8 +115,8 @@ def running_house(data_dir: Path, **environment: str) -> Iterator[House]:
                 raise
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, seconds: float = START_SECONDS) -> str:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = re.search(r"ready (http://\S+)", log.read_text(errors="replace"))
         if found:
