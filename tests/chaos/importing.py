@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.chaos.blows import Database, Plan, strike, wait_until
+from tests.chaos.gate import gate
 from tests.chaos.house import ChaosHouse
 from tests.chaos.recovering import recovery_after, slowest
 from tests.chaos.report import Report
@@ -82,11 +83,10 @@ def run_import(
     size: int = 0,
     name: str = "Chaos",
     recovery_bound_seconds: float | None = None,
-    open_gate: Callable[[], None] = lambda: None,
 ) -> Figures:
-    """Blow i falls when i parts of the plan's share are done. Nobody helps the import to its end.
+    """Blow i falls when i parts of the plan's share are done, and until then no batch beyond that is let in.
 
-    `open_gate` is called after the last blow, where a gate keeps work back until then.
+    So the blows meet work on any machine. Nobody helps the import to its end.
     """
     chance = random.Random(plan.seed)
     figures = Figures(plan.seed, records, recovery_bound_seconds=recovery_bound_seconds)
@@ -97,9 +97,10 @@ def run_import(
     job = push(house, who, body(records, size))
     blows = plan.blows(chance)
     try:
-        _deal(house, plan, figures, database, job, chance, blows)
-        open_gate()
-        wait_for_end(database, job)
+        with gate(house) as let_in:
+            _deal(house, plan, figures, database, job, chance, blows, let_in)
+            wait_until(lambda: let_in(records), DUE_SECONDS)
+            wait_for_end(database, job)
     finally:
         database.close()
     figures.seconds = round(time.monotonic() - began, 1)
@@ -120,10 +121,12 @@ def _deal(
     job: str,
     chance: random.Random,
     blows: list[str],
+    let_in: Callable[[int], bool],
 ) -> None:
     processed = f"SELECT processed FROM imports_importjob WHERE uuid = '{job}'"
     for number, blow in enumerate(blows):
-        due = figures.records * plan.share * number / max(len(blows) - 1, 1)
+        due = int(figures.records * plan.share * number / max(len(blows) - 1, 1))
+        wait_until(lambda due=due: let_in(due), DUE_SECONDS)  # type: ignore[misc]
         wait_until(lambda due=due: (database.number(processed) or 0) >= due, DUE_SECONDS)  # type: ignore[misc]
         time.sleep(chance.uniform(0.0, 0.15))
         figures.left_at_last_blow = figures.records - (database.number(processed) or 0)

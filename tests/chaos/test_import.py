@@ -5,13 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.blows import Plan
-from tests.chaos.gate import gate
 from tests.chaos.house import ChaosHouse, chaos_house
-from tests.chaos.importing import Figures, run_import
+from tests.chaos.importing import run_import
 from tests.chaos.posting import run_posts
 from tests.chaos.soak import run_soak
-
-RECORDS = 2_500
 
 
 @pytest.fixture(scope="module")
@@ -20,25 +17,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosHouse]:
         yield running
 
 
-def run_gated(house: ChaosHouse, plan: Plan) -> Figures:
-    """An import of five batches, of which two at least wait until the last blow has fallen."""
-    with gate(house, records=int(RECORDS * plan.share)) as open_gate:
-        figures = run_import(house, plan, records=RECORDS, size=8_000, open_gate=open_gate)
-    assert figures.faults() == [], figures.line()
-    print(figures.line())
-    return figures
-
-
 def test_killed_workers_lose_and_double_nothing(house: ChaosHouse) -> None:
     plan = Plan(seed=1, kills=8, share=0.4, weights={"parent": 2, "horse": 4, "both": 2, "sweeper": 1})
-    figures = run_gated(house, plan)
+    figures = run_import(house, plan, records=2_500, size=8_000)
+    assert figures.faults() == [], figures.line()
+    print(figures.line())
     assert sum(figures.blows.values()) == 8
     assert figures.blows["workers"] == 1
 
 
 def test_flushes_and_crashes_lose_and_double_nothing(house: ChaosHouse) -> None:
     plan = Plan(seed=2, kills=3, share=0.4, flushes=2, valkey_kills=1, crashes=1, weights={"horse": 1, "both": 1})
-    figures = run_gated(house, plan)
+    figures = run_import(house, plan, records=2_500, size=8_000)
+    assert figures.faults() == [], figures.line()
+    print(figures.line())
     assert sum(figures.blows.values()) == 7
     assert figures.blows["postgres"] == 1
 
