@@ -4,6 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/installed
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+# Tests that run side by side have servers of their own; those on servers from outside would share them.
+PROCESSES := $(if $(DATABASE_URL)$(REDIS_URL),0,2)
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 .PHONY: help setup demo up test chaos check bench lock clean
@@ -18,8 +20,8 @@ demo: $(READY) ## set up, serve, push a made-up CRM export and show what became 
 up: $(READY) ## serve on http://127.0.0.1:8000 (PORT, WORKERS, DATA_DIR, DATABASE_URL, REDIS_URL)
 	@$(PY) manage.py up
 
-test: $(READY) ## run the tests on a PostgreSQL and a Valkey of their own (ARGS=…)
-	@$(PY) -m pytest $(ARGS)
+test: $(READY) ## run the tests on a PostgreSQL and a Valkey of their own (ARGS=…, PROCESSES=2)
+	@$(PY) -m pytest -n $(PROCESSES) $(ARGS)
 
 chaos: $(READY) ## kill, flush and crash a house during an import and read every record back (ARGS=…)
 	@$(PY) -m tests.chaos $(ARGS)
