@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from customers import signing
 from customers.enrolment import IssuedKey
-from tests.imports.api.wire import JSON, Answer, Signer, exchange
+from tests.imports.api.wire import JSON, Answer, Signer, exchange, is_answered
 from tests.live import LiveServer, granian_server
 
 BULK = "/api/v1/imports/bulk"
@@ -87,7 +87,7 @@ def head_alone(signer: Signer, body: bytes, **headers: str) -> Answer:
         **headers,
     }
     head = "\r\n".join([f"POST {BULK} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items()), "", ""])
-    received = exchange(signer.server, head.encode(), seconds=1.5)
+    received = exchange(signer.server, head.encode(), seconds=1.5, until=is_answered)
     if not received:
         return Answer(0, {}, b"")
     first, _, content = received.partition(b"\r\n\r\n")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from customers import signing
-from tests.imports.api.wire import BODY, JSON, PROBE, Signer, exchange, require_curl, send, status_of
+from tests.imports.api.wire import BODY, JSON, PROBE, Signer, exchange, is_answered, require_curl, send, status_of
 
 RAW: dict[str, tuple[int, bytes]] = {
     "chunked": (411, b"POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"),
@@ -68,7 +68,7 @@ RAW: dict[str, tuple[int, bytes]] = {
 def test_a_malformed_request_is_refused(signer: Signer, subtests: pytest.Subtests) -> None:
     for case, (status, request) in RAW.items():
         with subtests.test(case):
-            received = exchange(signer.server, request.replace(b"{path}", PROBE.encode()), seconds=0.7)
+            received = exchange(signer.server, request.replace(b"{path}", PROBE.encode()), until=is_answered)
             assert status_of(received) == status
             if status in (401, 411, 413):
                 assert b"x-request-id: " in received
@@ -97,13 +97,13 @@ def test_a_body_that_stops_is_given_up(signer: Signer) -> None:
 def test_a_slow_body_that_goes_on_is_taken(signer: Signer) -> None:
     pieces = [BODY[at : at + 7] for at in range(0, len(BODY), 7)]
     begun = time.monotonic()
-    answer = exchange(signer.server, head(signer, length=len(BODY)), *pieces, pause_seconds=0.4, seconds=2)
+    answer = exchange(signer.server, head(signer, length=len(BODY)), *pieces, pause_seconds=0.4, until=is_answered)
     assert status_of(answer) == 200
     assert time.monotonic() - begun > 1.2
 
 
 def test_an_understated_length_is_never_half_a_body(signer: Signer) -> None:
-    received = exchange(signer.server, head(signer, length=len(BODY) - 1) + BODY, seconds=1)
+    received = exchange(signer.server, head(signer, length=len(BODY) - 1) + BODY, until=is_answered)
     assert status_of(received) == 401
     assert b'"step":"digest"' in received
     assert signer.call().status == 200
@@ -125,7 +125,7 @@ def test_a_caller_who_goes_away_harms_nobody(signer: Signer) -> None:
 
 def test_a_waiting_caller_is_told_to_continue(signer: Signer) -> None:
     received = exchange(
-        signer.server, head(signer, length=len(BODY), extra="Expect: 100-continue\r\n"), BODY, seconds=1
+        signer.server, head(signer, length=len(BODY), extra="Expect: 100-continue\r\n"), BODY, until=is_answered
     )
     assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert status_of(received) == 200

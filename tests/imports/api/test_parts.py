@@ -15,7 +15,7 @@ from customers.enrolment import IssuedKey
 from customers.models import Customer
 from imports.envelope import JSON, NDJSON
 from imports.models import ImportBatch, ImportPart
-from tests.imports.api.wire import Answer, Signer, exchange, status_of
+from tests.imports.api.wire import Answer, Signer, exchange, is_answered, status_of
 from tests.imports.pipeline import METADATA, records
 from tests.live import LiveServer, granian_server
 
@@ -190,7 +190,7 @@ def without_its_body(caller: Signer, method: str, target: str, body: bytes = PAR
         f"{method} {target} HTTP/1.1\r\nHost: {caller.server.host}:{caller.server.port}\r\nContent-Type: {JSON}\r\n"
         f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\nAuthorization: {authorization}\r\n\r\n"
     )
-    received = exchange(caller.server, head.encode())
+    received = exchange(caller.server, head.encode(), until=is_answered)
     return status_of(received), received
 
 

@@ -3,10 +3,12 @@
 import hashlib
 import http.client
 import json
+import re
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,15 +118,21 @@ def send(
         connection.close()
 
 
-def exchange(server: LiveServer, *pieces: bytes, seconds: float = 5.0, pause_seconds: float = 0.0) -> bytes:
-    """What comes back for raw bytes, until the server closes or `seconds` pass without a byte."""
+def exchange(
+    server: LiveServer,
+    *pieces: bytes,
+    seconds: float = 5.0,
+    pause_seconds: float = 0.0,
+    until: Callable[[bytes], bool] = lambda _received: False,
+) -> bytes:
+    """What comes back for raw bytes, until the server closes, `until` says so or `seconds` pass without a byte."""
     received = b""
     with socket.create_connection((server.host, server.port), timeout=seconds) as connection:
         try:
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(pause_seconds)
-            while True:
+            while not until(received):
                 some = connection.recv(65536)
                 if not some:
                     break
@@ -134,11 +142,23 @@ def exchange(server: LiveServer, *pieces: bytes, seconds: float = 5.0, pause_sec
     return received
 
 
+def is_answered(received: bytes) -> bool:
+    """Whether that holds a final answer and the whole of its body. After an early answer the server listens on."""
+    head, end, body = _final(received).partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    return bool(end) and length is not None and len(body) >= int(length[1])
+
+
 def status_of(received: bytes) -> int:
     """The status of the first final answer; 0 where the server closed without one."""
+    received = _final(received)
+    return int(received.split(b" ", 2)[1]) if received.startswith(b"HTTP/") else 0
+
+
+def _final(received: bytes) -> bytes:
     while received.startswith(b"HTTP/1.1 100"):
         received = received.partition(b"\r\n\r\n")[2]
-    return int(received.split(b" ", 2)[1]) if received.startswith(b"HTTP/") else 0
+    return received
 
 
 def require_curl(feature: str = "") -> str:
