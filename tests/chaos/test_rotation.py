@@ -5,7 +5,7 @@ from customers import keyring
 from tests.chaos.rotation import run
 
 
-def test_every_value_opens_while_the_rotator_is_killed(transactional_db: None, notes_closed: None) -> None:
+def test_every_value_opens_while_the_rotator_is_killed(transactional_db: None) -> None:
     keyring.forget()
     with acting_as(Actor("command", "tests")):
         figures = run(records=3_000, kills=3, seed=7, work_seconds=0.1)

@@ -5,12 +5,12 @@ from django.test import override_settings
 
 from audit.context import Actor, acting_as
 from customers import enrolment
-from imports import attempts, batching, doorbell, publishing
+from imports import batching, doorbell, publishing
 from tests.imports.pipeline import Caller, enrol
 
 
 @pytest.fixture
-def owner(db: None, notes_closed: None) -> Caller:
+def owner(db: None) -> Caller:
     """Pushes the imports of a test. Where django_db says transaction=True, what it does is committed; a test that has
     no second connection is quicker without."""
     return enrol("Owner")
@@ -24,7 +24,7 @@ def colleague(owner: Caller) -> Caller:
 
 
 @pytest.fixture
-def stranger(db: None, notes_closed: None) -> Caller:
+def stranger(db: None) -> Caller:
     """Another customer's program, which sees and touches nothing of the owner's."""
     return enrol("Stranger")
 
@@ -42,14 +42,6 @@ def empty_queue() -> Iterator[None]:
     doorbell.queue().delete(delete_jobs=True)
     yield
     doorbell.queue().delete(delete_jobs=True)
-
-
-@pytest.fixture(scope="session")
-def notes_closed(django_db_setup: None) -> Iterator[None]:
-    """The second connection of imports.attempts would keep the test database from being dropped."""
-    yield
-    if attempts._note is not None:
-        attempts._note.close()
 
 
 @pytest.fixture

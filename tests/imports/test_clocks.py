@@ -89,7 +89,7 @@ def times() -> set[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("minutes", SKEWS)
-def test_every_time_that_is_stored_is_the_databases(notes_closed: None, minutes: int) -> None:
+def test_every_time_that_is_stored_is_the_databases(minutes: int) -> None:
     """The same journey twice, the second time on a host whose clock is off: its rows look the same."""
     with acting_as_command():
         journey(enrol("Right"))

@@ -83,7 +83,7 @@ class Program:
 
 
 @pytest.fixture
-def owner(notes_closed: None) -> Caller:
+def owner() -> Caller:
     return enrol("Owner")
 
 

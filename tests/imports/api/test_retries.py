@@ -16,8 +16,6 @@ from tests.imports.mishaps import failed_import, large, retry_all
 from tests.imports.pipeline import Caller, account_of, bad_record, record
 from tests.live import LiveServer, granian_server
 
-pytestmark = pytest.mark.usefixtures("notes_closed")
-
 Owner = tuple[Customer, IssuedKey]
 API = "/api/v1"
 
