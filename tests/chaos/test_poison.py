@@ -18,9 +18,9 @@ from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob
 from imports.settling import MAX_KILLS
 from imports.status import describe
 from tests.chaos.test_failpoints import Keeper, is_done, keeping, struck, until
+from tests.imports.in_parts import begin, finish, put
 from tests.imports.mishaps import retry_all
 from tests.imports.pipeline import Caller, account_of, outcomes_of, push, record, records, stored_by, work
-from tests.imports.test_parts import begin, finish, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
 
