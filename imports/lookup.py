@@ -36,7 +36,7 @@ def look_up(*, customer_id: int, record_type: str, external_id: str) -> Found | 
     key = keys.index.key(record_type, external_id)
     stored = Record.objects.filter(customer_id=customer_id, type=record_type, key=key).first()
     failures = list(
-        FailedRecord.objects.filter(customer_id=customer_id, type=record_type, key=key)
+        FailedRecord.objects.filter(customer_id=customer_id, type__in=FailedRecord.TYPES, key=key)
         .exclude(state=FailedRecord.State.DRY_RUN)
         .order_by("-pk")[:100]
     )

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from audit.trail import audited
 from imports import recounting
-from imports.models import FailedRecord, ImportJob
+from imports.models import FailedRecord, ImportJob, Record
 from imports.outcome import Outcome
 from imports.recounting import Move
 from imports.storing import Incoming
@@ -33,12 +33,13 @@ _OF_EARLIER_JOBS: Final = """
     WHERE failed.customer_id = %(customer)s AND failed.key IS NOT NULL AND failed.state IN ('open', 'retrying')
         AND failed.job_id < %(job)s AND coalesce(failed.edit_job_id, failed.job_id) < %(job)s
 """
-# Where the later import came first, or both were under way at once, neither saw the other.
+# Where the later import came first, or both were under way at once, neither saw the other. The record's type may be
+# another than the failure was sent with; the list of all types keeps the look-up on the index.
 _OVERTAKEN: Final = """
     SELECT failed.id, failed.batch_id, record.origin_job_id
     FROM imports_failedrecord failed
     JOIN imports_record record
-        ON record.customer_id = failed.customer_id AND record.type = failed.type AND record.key = failed.key
+        ON record.customer_id = failed.customer_id AND record.type = ANY(%(types)s) AND record.key = failed.key
     WHERE failed.state IN ('open', 'retrying') AND failed.key IS NOT NULL
         AND failed.id > (SELECT max(id) FROM imports_failedrecord) - %(newest)s
         AND record.origin_job_id > coalesce(failed.edit_job_id, failed.job_id)
@@ -85,7 +86,9 @@ def lock_older(incoming: Sequence[Incoming], *, job: ImportJob) -> Older | None:
 def resolve_overtaken() -> int:
     """Resolves failures whose record a later job stored meanwhile; how many. Any number of sweepers may call it."""
     with connection.cursor() as cursor:
-        cursor.execute(_OVERTAKEN, {"newest": OVERTAKEN_LOOKED_AT, "limit": OVERTAKEN_AT_A_TIME})
+        cursor.execute(
+            _OVERTAKEN, {"types": Record.Type.values, "newest": OVERTAKEN_LOOKED_AT, "limit": OVERTAKEN_AT_A_TIME}
+        )
         found = cursor.fetchall()
     by_resolver: dict[int, list[tuple[int, int]]] = {}
     for failure, batch, resolver in found:

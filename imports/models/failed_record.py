@@ -13,6 +13,8 @@ from imports.models.redrive import Redrive
 
 
 class FailedRecord(models.Model):
+    """`type` is the one it was sent with. `key` stands for type and id of what it is now: an edit may change both."""
+
     class State(models.TextChoices):
         OPEN = "open", "Open"
         RETRYING = "retrying", "Being retried"
@@ -38,6 +40,7 @@ class FailedRecord(models.Model):
         OTHER = "other", "Another reason"
 
     UNRESOLVED: ClassVar = (State.OPEN, State.RETRYING)
+    TYPES: ClassVar = ("", *Record.Type.values)
 
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from audit.context import Actor, acting_as
 from audit.models import AuditEvent
-from imports import listing, mending
+from imports import listing, mending, resolving
 from imports.lookup import look_up
 from imports.models import FailedRecord, ImportJob, Record
 from imports.refusal import Refusal
@@ -106,6 +107,32 @@ def test_a_later_import_of_the_id_that_an_edit_gave_resolves_it(owner: Caller) -
     assert row.state == "resolved"
     assert stored_by(owner)["customer", "B"]["attributes"] == {"v": "later"}
     assert outcomes_of(account_of(job)) == ["superseded"]
+
+
+@pytest.mark.parametrize("sent", [bad_record("A"), b'{"id":"A","type":"pear","attributes":{}}'])
+def test_an_edit_to_another_type_is_resolved_by_the_sweeper_where_a_later_import_overtook_it(
+    owner: Caller, sent: Any
+) -> None:
+    job = run(owner, [sent])
+    row = edit(owner, FailedRecord.objects.get(), record("B", "product", attributes={"v": "edit"}))
+    FailedRecord.objects.update(state="discarded")  # so that the import does not see it, as if both came at once
+    later = run(owner, [record("B", "product", attributes={"v": "later"})])
+    FailedRecord.objects.update(state="open")
+    with acting_as(Actor("system", "sweeper")):
+        assert resolving.resolve_overtaken() == 1
+    row.refresh_from_db()
+    assert (row.state, row.resolved_by_id) == ("resolved", later.pk)
+    assert outcomes_of(account_of(job)) == ["superseded"]
+
+
+def test_an_edit_to_another_type_stands_in_the_story_of_the_record_that_it_is_now(owner: Caller) -> None:
+    job = run(owner, [bad_record("A")])
+    edit(owner, FailedRecord.objects.get(), record("B", "product"))
+    retry_all()
+    found = look_up(customer_id=owner.customer.pk, record_type="product", external_id="B")
+    assert found is not None
+    assert [(chapter["jobId"], chapter["outcome"]) for chapter in found["story"]][0] == (str(job.uuid), "failed")
+    assert look_up(customer_id=owner.customer.pk, record_type="customer", external_id="A") is None
 
 
 def test_an_edit_that_would_fail_again_changes_nothing(owner: Caller) -> None:
