@@ -1,9 +1,12 @@
 """The database session that a piece of work runs in, and whether the work was lost with it."""
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
+from psycopg.errors import IdleInTransactionSessionTimeout
+
+_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def current() -> "psycopg.Connection[Any] | None":
@@ -19,3 +22,17 @@ def is_lost(session: "psycopg.Connection[Any] | None") -> bool:
     session that was used.
     """
     return session is None or session is not connection.connection or not connection.is_usable()
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether it says that the database, or this session of it, is away. Takes Django's errors and psycopg's.
+
+    A session that PostgreSQL ended for its silence in a transaction (25P03) is one of these, though its error is
+    filed under the internal ones.
+    """
+    return isinstance(error, _AWAY) or isinstance(cause_of(error), IdleInTransactionSessionTimeout)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """psycopg's own error inside Django's, which says more; else the error itself."""
+    return error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error

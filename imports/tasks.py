@@ -4,19 +4,13 @@ import logging
 import time
 from typing import Final
 
-import psycopg
-from django.db import InterfaceError, OperationalError
-
-from imports import confinement, doorbell, failpoints
+from imports import confinement, doorbell, failpoints, session
 from imports.confinement import is_asked_to_stop
 from imports.processing import process_next
 from imports.redriving import release_next
 from imports.retrying import retry_next
 
 TURN_SECONDS: Final = 1.0
-
-# The database is away, or keeps a lock from us: that is said in a line, and the sweeper rings again.
-_DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +23,14 @@ def work(job_id: int) -> None:
     except MemoryError:
         confinement.end_over_memory()
         raise
-    except _DATABASE_AWAY as err:
-        logger.warning("turn_cut_short job=%s worker=%s cause=%s", job_id, doorbell.worker_name(), type(err).__name__)
     except Exception as err:
-        logger.error("turn_failed job=%s worker=%s", job_id, doorbell.worker_name(), exc_info=err)
+        worker = doorbell.worker_name()
+        if session.is_away(err):
+            # Or it keeps a lock from us: that is said in a line, and the sweeper rings again.
+            cause = type(session.cause_of(err)).__name__
+            logger.warning("turn_cut_short job=%s worker=%s cause=%s", job_id, worker, cause)
+        else:
+            logger.error("turn_failed job=%s worker=%s", job_id, worker, exc_info=err)
 
 
 def _take_turn(job_id: int) -> None:

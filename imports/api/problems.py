@@ -6,9 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
-from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
@@ -17,6 +15,7 @@ from customers.keyring import ErasedError, KeyGoneError
 from imports.api.call import request_id
 from imports.api.codes import CODES, PAGE
 from imports.refusal import Refusal
+from imports.session import is_away
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +33,7 @@ _STEPS: Final = {
 # request id stands in the X-Request-ID header alone.
 _WITHOUT_REQUEST_ID: Final = frozenset({"signature_form", "signature_clock", "signature_invalid"})
 
-_AWAY: Final = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeout,
-    PoolClosed,
-    TooManyRequests,
-    RedisConnectionError,
-    RedisTimeoutError,
-)
+_VALKEY_AWAY: Final = (RedisConnectionError, RedisTimeoutError)
 
 
 class Flaw(NamedTuple):
@@ -110,7 +101,7 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, Refusal):
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else None
         return Problem(error.code, error.detail, errors=error.errors, headers=headers)
-    if isinstance(error, _AWAY):
+    if is_away(error) or isinstance(error, _VALKEY_AWAY):
         logger.warning("unavailable", exc_info=error)
         return Problem("unavailable")
     if isinstance(error, ErasedError):

@@ -3,14 +3,16 @@
 import logging
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from audit.context import Actor, acting_as
-from imports import attempts, settling, tasks
+from imports import attempts, processing, settling, tasks
+from imports.api.problems import problem_of
 from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob
+from tests.config.probes import wait_until
 from tests.imports.mishaps import fail_for_a_passing_reason, failed_import, large, retry_all
-from tests.imports.pipeline import Caller, account_of, before_insert, push, records, work
+from tests.imports.pipeline import Caller, account_of, another_session, before_insert, push, records, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
 
@@ -53,6 +55,44 @@ def test_a_lost_session_ends_the_turn_with_one_line_and_the_next_does_the_work(
         assert account_of(job).processed == 0
         turn(job)
     assert account_of(job).created == 5
+
+
+def test_a_session_that_was_silent_for_too_long_is_a_lost_one(
+    owner: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a worker that was stopped for a while."""
+    job = push(owner, records(5))
+    with monkeypatch.context() as stopped:
+        stopped.setattr(processing, "sort_out", lambda *_args, **_others: wait_until_ended())
+        turn(job)
+    (line,) = [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert line.getMessage().startswith(f"turn_cut_short job={job.pk} worker=")
+    assert line.getMessage().endswith(" cause=IdleInTransactionSessionTimeout")
+    assert line.exc_info is None
+    turn(job)
+    assert account_of(job).created == 5
+    noted = BatchAttempt.objects.order_by("pk").values_list("end", flat=True)
+    assert list(noted) == [attempts.LOST, attempts.DONE]
+
+
+def test_a_call_whose_session_was_ended_may_come_again() -> None:
+    with pytest.raises(DatabaseError) as ended, transaction.atomic():
+        wait_until_ended()
+    problem = problem_of(ended.value)
+    assert problem is not None
+    assert (problem.code, problem.status) == ("unavailable", 503)
+
+
+def wait_until_ended() -> None:
+    """Says nothing in its transaction until PostgreSQL has ended the session; then asks it something."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+        with another_session() as watching:
+            there = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+            wait_until(lambda: watching.execute(there, [backend]).fetchone() == (0,))
+        cursor.execute("SELECT 1")
 
 
 def test_a_session_lost_while_a_batch_is_taken_apart_gives_no_job_up(owner: Caller) -> None:
