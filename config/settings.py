@@ -173,6 +173,8 @@ X_FRAME_OPTIONS = "DENY"
 
 # The API
 
+# What the parts of one import may have together, unpacked. A single body has 512 MB at most.
+IMPORT_MAX_MB = env.integer("IMPORT_MAX_MB", 4096, minimum=512)
 # A body of which no byte came for this long is given up (408).
 BODY_IDLE_SECONDS = env.integer("BODY_IDLE_SECONDS", 30, minimum=1)
 REST_FRAMEWORK = {

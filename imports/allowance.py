@@ -4,7 +4,7 @@ from typing import Any
 
 from customers.models import Customer
 from customers.quotas import Quota, quotas_of
-from imports import checking
+from imports import checking, parts
 from imports.json_document import MAX_RECORDS
 from imports.models import ImportJob
 from imports.opening import MAX_OPEN_JOBS
@@ -20,6 +20,7 @@ def describe(customer_id: int, *, max_body_bytes: int, max_unpacked_bytes: int) 
             "maxRunning": customer.max_concurrent_imports,
             "open": ImportJob.objects.filter(customer_id=customer_id).open().count(),
             "maxOpen": MAX_OPEN_JOBS,
+            "maxBytes": parts.max_bytes(),
         },
         "body": {
             "maxBytes": max_body_bytes,

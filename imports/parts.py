@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from audit.clock import database_now
@@ -47,8 +48,9 @@ def receive(submission: Submission, *, job: ImportJob, number: int, wire_bytes: 
     known = _known(submission, job, number)
     if known is not None:
         return known
+    _refuse_beyond_bytes(job, len(submission.body))
     records = open_part(submission.body, media_type=submission.media_type, parameters=submission.parameters)
-    _refuse_beyond_limit(job, len(records))
+    _refuse_beyond_records(job, len(records))
     rows = intake.batch_rows(
         records, keyring(job.customer_id), job.uuid, job.customer_id, first_sequence=(number - 1) * _NUMBERS_A_PART
     )
@@ -59,14 +61,25 @@ def receive(submission: Submission, *, job: ImportJob, number: int, wire_bytes: 
                 raise Refusal("part_conflict", "This part is just being received; send it again.", retry_after=1)
             return known
         intake.insert_batches(job, rows)
-        total = _count(job, records=len(records), batches=len(rows))
+        total = _count(job, records=len(records), batches=len(rows), size=len(submission.body))
     return Receipt(number, len(records), wire_bytes, total, is_new=True)
 
 
-def foresee(job: ImportJob, number: int, *, body_digest: bytes, form: str) -> bool:
-    """Whether this part is stored already, so that its body need not come. Raises Refusal where it could not be."""
+def foresee(job: ImportJob, number: int, *, body_digest: bytes, form: str, least_bytes: int) -> bool:
+    """Whether this part is stored already, so that its body need not come. Raises Refusal where it could not be.
+
+    `least_bytes`: what it has unpacked, as far as that is known before it comes.
+    """
     refuse_closed(job)
-    return _stored(job, number, body_digest=body_digest, form=form) is not None
+    if _stored(job, number, body_digest=body_digest, form=form) is not None:
+        return True
+    _refuse_beyond_bytes(job, least_bytes)
+    return False
+
+
+def max_bytes() -> int:
+    """What the parts of one job may have together, unpacked."""
+    return int(settings.IMPORT_MAX_MB) * 2**20
 
 
 def arrived(job: ImportJob) -> list[ImportPart]:
@@ -130,26 +143,38 @@ def _insert(submission: Submission, job: ImportJob, number: int, *, wire_bytes: 
         return cursor.fetchone() is not None
 
 
-def _count(job: ImportJob, *, records: int, batches: int) -> int:
+def _count(job: ImportJob, *, records: int, batches: int, size: int) -> int:
     """Adds the part to its job, which by now may have been closed or filled: then Refusal takes all of it back."""
     current = ImportJob.objects.select_for_update(no_key=True).get(pk=job.pk)
     refuse_closed(current)
-    _refuse_beyond_limit(current, records)
+    _refuse_beyond_records(current, records)
+    _refuse_beyond_bytes(current, size)
     current.total += records
+    current.received_bytes += size
     current.batch_count += batches
     current.open_until = database_now() + timedelta(hours=IDLE_HOURS)
     current.revision += 1
-    current.save(update_fields=["total", "batch_count", "open_until", "revision"])
+    current.save(update_fields=["total", "received_bytes", "batch_count", "open_until", "revision"])
     after_commit(publishing.publish, job.pk, job.uuid, current.revision)
     return current.total
 
 
-def _refuse_beyond_limit(job: ImportJob, records: int) -> None:
+def _refuse_beyond_records(job: ImportJob, records: int) -> None:
     if job.total + records > MAX_RECORDS:
         raise Refusal(
             "too_many_records",
             f"The import has {job.total:,} records and takes at most {MAX_RECORDS:,}; this part has {records:,}. "
             "It was not stored and the import is still open.",
+        )
+
+
+def _refuse_beyond_bytes(job: ImportJob, size: int) -> None:
+    most = max_bytes()
+    if job.received_bytes + size > most:
+        raise Refusal(
+            "too_many_bytes",
+            f"The import has {job.received_bytes:,} bytes unpacked and takes at most {most:,}; with this part it would "
+            "have more. It was not stored and the import is still open.",
         )
 
 

@@ -19,7 +19,7 @@ from imports.api import throttling
 from imports.api.call import digest_bytes
 from imports.api.head import Head
 from imports.api.idempotency import idempotency_key as parse_idempotency_key
-from imports.api.media import intake_of, media_type_of
+from imports.api.media import GZIP, intake_of, media_type_of
 from imports.api.problems import Problem
 from imports.models import ImportJob
 
@@ -109,7 +109,10 @@ def foresee_part(head: Head, admission: Admission, token: Token) -> bool:
     if head.method != "PUT" or match["number"] is None or not 1 <= int(match["number"]) <= parts.MAX_PARTS:
         return False
     form = parts.form_of(admission.media_type, dict(parse_qsl(query, keep_blank_values=True)))
-    return parts.foresee(job, int(match["number"]), body_digest=digest_bytes(token.body_sha256), form=form)
+    least_bytes = 1 if head.content_encoding == GZIP else head.length
+    return parts.foresee(
+        job, int(match["number"]), body_digest=digest_bytes(token.body_sha256), form=form, least_bytes=least_bytes
+    )
 
 
 def check_key(head: Head, token: Token, source_ip: str) -> directory.KeyEntry:

@@ -202,6 +202,12 @@ CODES: Final[dict[str, Code]] = {
         "With this part the import would have more records than one may have.",
         "Close the import without it, and send the rest as another.",
     ),
+    "too_many_bytes": Code(
+        422,
+        "Too many bytes",
+        "With this part the import would have more bytes, unpacked, than one may have.",
+        "Close the import without it, and send the rest as another.",
+    ),
     "invalid_body": Code(
         422, "Invalid body", "The body is JSON, but not what this call takes.", "Mend what errors names."
     ),

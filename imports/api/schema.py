@@ -188,6 +188,7 @@ class ImportLimits(serializers.Serializer[Any]):
     maxRunning = serializers.IntegerField()
     open = serializers.IntegerField(help_text="Imports that wait for parts; they do not count among the running ones")
     maxOpen = serializers.IntegerField()
+    maxBytes = serializers.IntegerField(help_text="Of all parts of an import together, unpacked")
 
 
 class BodyLimits(serializers.Serializer[Any]):

@@ -58,6 +58,9 @@ class ImportJob(models.Model):
     body_digest = models.BinaryField(help_text="SHA-256 of the body as it came over the wire")
 
     total = models.PositiveIntegerField(help_text="Records received; of an open job those of the parts so far")
+    received_bytes = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="Of its body or of its parts so far, unpacked"
+    )
     processed = models.PositiveIntegerField(default=0)
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from django.db import DatabaseError
+from pytest_django import Settings
 
 from imports import parts
 from imports.envelope import CSV, JSON, NDJSON
@@ -137,6 +138,35 @@ def test_parallel_parts_never_pass_the_limit_together(owner: Caller, monkeypatch
     assert sorted(isinstance(outcome, Refusal) for outcome in outcomes) == [False, False, True]
     assert ImportJob.objects.get(pk=job.pk).total == 20
     assert ImportPart.objects.filter(job=job).count() == 2
+
+
+def test_a_part_beyond_the_bytes_of_a_job_is_refused_and_leaves_it_open(owner: Caller, settings: Settings) -> None:
+    """Bytes count unpacked, so that nobody's packer decides how much may come."""
+    settings.IMPORT_MAX_MB = 1
+    job = begin(owner)
+    put(owner, job, 1, sized(600_000, "A"))
+    refused = refusal_of("too_many_bytes", lambda: put(owner, job, 2, sized(500_000, "B")))
+    assert "600,000 bytes" in refused.detail
+    assert ImportPart.objects.filter(job=job).count() == 1
+    put(owner, job, 2, sized(2**20 - 600_000, "B"))
+    refusal_of("too_many_bytes", lambda: put(owner, job, 3, sized(200, "C")))
+    assert not put(owner, job, 1, sized(600_000, "A")).is_new
+    assert finish(owner, job).received_bytes == 2**20
+
+
+def sized(size: int, external_id: str) -> bytes:
+    """A part of exactly that many bytes."""
+    body = part_of([record(external_id, attributes={"text": ""})])
+    return body.replace(b'""', b'"' + b"x" * (size - len(body)) + b'"')
+
+
+def test_parallel_parts_never_pass_the_bytes_together(owner: Caller, settings: Settings) -> None:
+    settings.IMPORT_MAX_MB = 1
+    job = begin(owner)
+    puts = [partial(put, owner, job, number, sized(400_000, f"A-{number}")) for number in (1, 2, 3)]
+    outcomes = in_threads(*puts)
+    assert sorted(getattr(outcome, "code", "") for outcome in outcomes) == ["", "", "too_many_bytes"]
+    assert ImportJob.objects.get(pk=job.pk).received_bytes == 800_000
 
 
 def test_a_part_that_cannot_be_stored_leaves_nothing(owner: Caller) -> None:

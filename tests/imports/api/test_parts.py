@@ -14,7 +14,7 @@ import pytest
 from customers.enrolment import IssuedKey
 from customers.models import Customer
 from imports.envelope import JSON, NDJSON
-from imports.models import ImportBatch, ImportPart
+from imports.models import ImportBatch, ImportJob, ImportPart
 from tests.imports.api.wire import Answer, Signer, exchange, is_answered, status_of
 from tests.imports.pipeline import METADATA, records
 from tests.live import LiveServer, granian_server
@@ -215,6 +215,16 @@ def test_a_part_that_would_not_be_taken_is_refused_before_its_body(
     assert [status for status, _ in refused] == [409, 404, 409, 409]
     assert all(code in received for code, (_, received) in zip(codes, refused, strict=True))
     assert not any(b"100 Continue" in received for _, received in refused)
+
+
+def test_a_part_beyond_the_bytes_of_an_import_is_refused_before_its_body(caller: Signer, here: str) -> None:
+    ImportJob.objects.update(received_bytes=caller.call("GET", "/api/v1/limits").json["imports"]["maxBytes"] - 5)
+    status, received = without_its_body(caller, "PUT", f"{here}/parts/1")
+    assert (status, b'"code":"too_many_bytes"' in received, b"100 Continue" in received) == (422, True, False)
+    # How much comes out of gzip shows only then; the import takes nothing of it all the same.
+    packed = caller.call("PUT", f"{here}/parts/1", gzip.compress(PART), headers={"Content-Encoding": "gzip"})
+    assert code_of(packed) == (422, "too_many_bytes")
+    assert caller.call("GET", f"{here}/parts").json["parts"] == []
 
 
 def test_one_idempotency_key_opens_one_job(caller: Signer) -> None:

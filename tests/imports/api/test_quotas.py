@@ -177,7 +177,7 @@ def test_a_caller_can_read_its_limits(pair: Pair, owner: Enrolled) -> None:
         {"name": "status", "limit": 5000, "used": 2, "remaining": 4998, "windowSeconds": 3, "resetSeconds": 3},
         {"name": "validate", "limit": 2000, "used": 0, "remaining": 2000, "windowSeconds": 3, "resetSeconds": 3},
     ]
-    assert found.json["imports"] == {"running": 1, "maxRunning": 2, "open": 1, "maxOpen": 20}
+    assert found.json["imports"] == {"running": 1, "maxRunning": 2, "open": 1, "maxOpen": 20, "maxBytes": 4 * 2**30}
     assert found.json["body"]["maxBytes"] == 52_428_800
 
 
