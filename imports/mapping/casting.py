@@ -97,6 +97,22 @@ def moment(value: Any) -> str:
     return value
 
 
+def instant(value: Any) -> date:
+    """A date or point in time, or its text as ISO 8601; a point in time may still lack its zone."""
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str):
+        raise Unfit("wrong_type")
+    try:
+        if _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+        if _TIME.fullmatch(value):
+            return datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", value))
+    except ValueError:
+        pass
+    raise Unfit("not_a_date")
+
+
 def many(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise Unfit("wrong_type")

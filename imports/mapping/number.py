@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from imports.mapping.path import MISSING
 from imports.mapping.problem import Unfit
 
 MAX_DIGITS: Final = 400
@@ -93,7 +94,9 @@ def for_schema(value: Any) -> Any:
 
 
 def as_json(value: Any) -> Any:
-    """A value from a step as it may stand in a record. Raises Unfit."""
+    """A value from a step as it may stand in a record, where what is missing in a list is null. Raises Unfit."""
+    if value is MISSING:
+        return None
     if isinstance(value, Decimal):
         return json_number(value)
     if isinstance(value, datetime):

@@ -28,7 +28,6 @@ CODES: Final[dict[str, str]] = {
     "condition_not_boolean": "The condition gave neither true nor false.",
     "unmapped_field": "The mapping has no rule for this field and refuses such fields.",
     "unmapped_conflict": "A field that is kept as it came has the name of a field that a rule writes.",
-    "target_conflict": "Two rules of the mapping write to one place in this record.",
     "custom_field_too_long": "A custom field's value may have at most 1024 characters.",
     "too_many_custom_fields": "A record may have at most 50 custom fields.",
     "schema": "The mapped record breaks the JSON Schema here.",

@@ -7,13 +7,13 @@ from imports.mapping.problem import Unfit
 from imports.mapping.transforms.registry import Step, transform
 
 
-@transform(takes=object, example=({"value": "EUR"}, "anything", "EUR"))
+@transform(takes=object, gives=object, example=({"value": "EUR"}, "anything", "EUR"))
 def constant(*, value: Any) -> Step:
     """Always the same value, also where there is none."""
     return lambda _: value
 
 
-@transform(takes=list, example=({}, [None, "", "b"], "b"))
+@transform(takes=list, gives=object, example=({}, [None, "", "b"], "b"))
 def first() -> Step:
     """The first value of a list that is neither missing, null nor blank text."""
 
@@ -26,7 +26,9 @@ def first() -> Step:
     return step
 
 
-@transform(takes=str, example=({"table": {"A": "Active", "I": "Inactive"}, "else_": "Unknown"}, "A", "Active"))
+@transform(
+    takes=str, gives=object, example=({"table": {"A": "Active", "I": "Inactive"}, "else_": "Unknown"}, "A", "Active")
+)
 def lookup(*, table: dict[str, Any], else_: Any = None, unknown: Literal["refuse", "keep", "else"] = "else") -> Step:
     """CASE … WHEN: the table's value for this text. `unknown` says what becomes of a text that is not in it."""
 

@@ -18,23 +18,30 @@ Prepare = Callable[..., Step]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`takes` is the type that the step accepts; `example` is (arguments, given, gives), which a test runs."""
+    """`takes` and `gives` are types of a step's value; `example` is (arguments, given, gives), which a test runs.
+
+    takes str: text, and numbers and truth values as their text. takes Decimal: numbers and their text. takes date:
+    dates, points in time and their text as ISO 8601. All three work on each element of a list, and pass over null and
+    what is missing. takes list: lists alone. takes object: everything, null and MISSING among it.
+    gives object: anything, also null or MISSING.
+    """
 
     name: str
     prepare: Prepare
     takes: type
+    gives: type
     example: tuple[dict[str, Any], Any, Any]
 
 
 REGISTRY: Final[dict[str, Entry]] = {}
 
 
-def transform(*, takes: type, example: tuple[dict[str, Any], Any, Any]) -> Callable[[Prepare], Prepare]:
+def transform(*, takes: type, gives: type, example: tuple[dict[str, Any], Any, Any]) -> Callable[[Prepare], Prepare]:
     """Registers the function under its own name, without a closing underscore."""
 
     def register(prepare: Prepare) -> Prepare:
         name = prepare.__name__.rstrip("_")
-        REGISTRY[name] = Entry(name, prepare, takes, example)
+        REGISTRY[name] = Entry(name, prepare, takes, gives, example)
         return prepare
 
     return register

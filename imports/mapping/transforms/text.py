@@ -13,43 +13,43 @@ from imports.mapping.transforms.registry import Step, transform
 _WORD: Final = re.compile(r"[^\s-]+")
 
 
-@transform(takes=str, example=({}, "  a b ", "a b"))
+@transform(takes=str, gives=str, example=({}, "  a b ", "a b"))
 def trim() -> Step:
     """Takes white space away at both ends."""
     return str.strip
 
 
-@transform(takes=str, example=({}, "aß", "ASS"))
+@transform(takes=str, gives=str, example=({}, "aß", "ASS"))
 def upper() -> Step:
     """Upper case."""
     return str.upper
 
 
-@transform(takes=str, example=({}, "AB", "ab"))
+@transform(takes=str, gives=str, example=({}, "AB", "ab"))
 def lower() -> Step:
     """Lower case."""
     return str.lower
 
 
-@transform(takes=str, example=({}, "ANNE-MARIE o'neil", "Anne-Marie O'neil"))
+@transform(takes=str, gives=str, example=({}, "ANNE-MARIE o'neil", "Anne-Marie O'neil"))
 def title() -> Step:
     """The first letter of each word upper case, the others lower; words end at white space and hyphens."""
     return lambda value: _WORD.sub(lambda word: word[0].capitalize(), value)
 
 
-@transform(takes=str, example=({"text": "C-"}, "17", "C-17"))
+@transform(takes=str, gives=str, example=({"text": "C-"}, "17", "C-17"))
 def prefix(*, text: str) -> Step:
     """Puts a text in front."""
     return lambda value: bounded(text + value)
 
 
-@transform(takes=str, example=({"text": "-C"}, "17", "17-C"))
+@transform(takes=str, gives=str, example=({"text": "-C"}, "17", "17-C"))
 def suffix(*, text: str) -> Step:
     """Puts a text behind."""
     return lambda value: bounded(value + text)
 
 
-@transform(takes=str, example=({"start": 1, "length": 2}, "abcd", "bc"))
+@transform(takes=str, gives=str, example=({"start": 1, "length": 2}, "abcd", "bc"))
 def substring(*, start: int = 0, length: int = MAX_TEXT) -> Step:
     """`length` characters from `start`, counted from 0."""
     if start < 0 or length < 0:
@@ -58,7 +58,7 @@ def substring(*, start: int = 0, length: int = MAX_TEXT) -> Step:
     return lambda value: value[start:end]
 
 
-@transform(takes=str, example=({"text": ".", "by": ","}, "1.2.3", "1,2,3"))
+@transform(takes=str, gives=str, example=({"text": ".", "by": ","}, "1.2.3", "1,2,3"))
 def replace(*, text: str, by: str) -> Step:
     """Replaces each place where the text stands."""
     if not text:
@@ -73,7 +73,7 @@ def replace(*, text: str, by: str) -> Step:
     return step
 
 
-@transform(takes=str, example=({"pattern": "[^0-9]+", "by": ""}, "a1-b2", "12"))
+@transform(takes=str, gives=str, example=({"pattern": "[^0-9]+", "by": ""}, "a1-b2", "12"))
 def replace_pattern(*, pattern: str, by: str) -> Step:
     """Replaces each match of an RE2 pattern by a text, which stands as it is written."""
     search = compiled(pattern)
@@ -91,7 +91,7 @@ def replace_pattern(*, pattern: str, by: str) -> Step:
     return step
 
 
-@transform(takes=str, example=({"separator": ","}, "a,b", ["a", "b"]))
+@transform(takes=str, gives=object, example=({"separator": ","}, "a,b", ["a", "b"]))
 def split(*, separator: str, index: int | None = None) -> Step:
     """The parts between the separators, or with `index` the one part there, which may be missing."""
     if not separator:
@@ -108,7 +108,7 @@ def split(*, separator: str, index: int | None = None) -> Step:
     return step
 
 
-@transform(takes=list, example=({"separator": ", "}, ["a", "b"], "a, b"))
+@transform(takes=list, gives=str, example=({"separator": ", "}, ["a", "b"], "a, b"))
 def join(*, separator: str = "") -> Step:
     """One text out of a list of texts; what is missing or null in it is left out."""
 
