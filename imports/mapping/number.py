@@ -54,6 +54,10 @@ def json_number(number: Decimal) -> int | Raw:
 
 def from_expression(value: Any) -> Any:
     """JSONata's result with every double turned into the decimal it stands for. Raises Unfit."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Unfit("expression_failed")
+        return value
     if isinstance(value, float):
         number = Decimal(repr(value))
         if not number.is_finite() or len(number.normalize().as_tuple().digits) > MAX_EXACT_DIGITS:
@@ -62,7 +66,7 @@ def from_expression(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**MAX_EXACT_DIGITS:
         raise Unfit("number_not_exact")
     if isinstance(value, dict):
-        return {name: from_expression(member) for name, member in value.items()}
+        return {from_expression(name): from_expression(member) for name, member in value.items()}
     if isinstance(value, list):
         return [from_expression(member) for member in value]
     return value

@@ -13,7 +13,7 @@ PARTS = ("attributes", "customFields")
 class Node:
     """A place on the way to what is read. `is_whole`: all below it is read.
 
-    `is_looked_at`: a rule would see a plain value here, and say that it expected another shape; only `ignored` does not.
+    `is_looked_at`: a rule would see a plain value here and refuse its shape; what is only ignored looks at nothing.
     `is_expression`: a step of JSONata, which looks into each element of a list by itself.
     """
 

@@ -208,14 +208,14 @@ def test_what_an_expression_reads_counts_as_read() -> None:
 @pytest.mark.parametrize("kept", ["to", "to.inner", "deep", "deep.place.inner", "deep[0]"])
 def test_what_is_kept_never_takes_the_place_of_a_field(kept: str) -> None:
     compiled = mapping(rule("to", "from"), rule("deep.place", "from"), unmapped="keep")
-    attributes: dict[str, Any] = {
+    kinds: dict[str, Any] = {
         "to": {"to": 1},
         "to.inner": {"to": {"inner": 1}},
         "deep": {"deep": 1},
         "deep.place.inner": {"deep": {"place": {"inner": 1}}},
         "deep[0]": {"deep": [1]},
-    }[kept]
-    assert [code for code, _, _ in problems(compiled, attributes)] == ["unmapped_conflict"]
+    }
+    assert [code for code, _, _ in problems(compiled, kinds[kept])] == ["unmapped_conflict"]
 
 
 def test_kept_custom_fields_count_against_the_limit() -> None:
