@@ -2,25 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from typing import Any, Final
 
 from msgspec import UNSET
 
 from imports.checking import MAX_VALUE_LENGTH
-from imports.mapping.casting import caster, instant, string
+from imports.mapping.casting import caster
 from imports.mapping.definition import Absent, FieldRule
 from imports.mapping.expression import Expression
 from imports.mapping.literal import literal_mistakes
 from imports.mapping.mistake import Mistake, WrongArgument
-from imports.mapping.number import exact
 from imports.mapping.path import EVERY, MISSING, Steps, parse, pointer
 from imports.mapping.pattern import pattern
 from imports.mapping.problem import Unfit
 from imports.mapping.source import reader
 from imports.mapping.target import parse_target
-from imports.mapping.transforms import REGISTRY, prepare
+from imports.mapping.transforms import prepare_all
 
 Value = Callable[[Any], Any]
 
@@ -51,6 +48,9 @@ class Field:
 
 def prepare_field(rule: FieldRule, *, place: str) -> tuple[Field | None, list[Mistake]]:
     """The field, or every mistake in its rule."""
+    mistakes = literal_mistakes(rule, place)
+    if mistakes:
+        return None, mistakes
     mistakes = _mistakes_of_shape(rule, place)
     target = _parsed(parse_target, rule.target, f"{place}.target", mistakes)
     source = None if rule.source is UNSET else _parsed(_parse_source, rule.source, f"{place}.source", mistakes)
@@ -60,12 +60,8 @@ def prepare_field(rule: FieldRule, *, place: str) -> tuple[Field | None, list[Mi
     expression = (
         None if rule.expression is UNSET else _parsed(Expression, rule.expression, f"{place}.expression", mistakes)
     )
-    chain = []
-    for index, transform in enumerate(rule.transforms):
-        step, found = prepare(transform, place=f"{place}.transforms[{index}]")
-        mistakes += found
-        if step is not None:
-            chain.append(adapted(REGISTRY[transform.name].takes, step))
+    chain, found = prepare_all(rule.transforms, place=f"{place}.transforms")
+    mistakes += found
     is_custom = target is not None and target[0] == "customFields"
     if is_custom and rule.type not in _TEXT_TYPES:
         mistakes.append(Mistake(f"{place}.type", f"a custom field is text: {', '.join(_TEXT_TYPES)}"))
@@ -113,32 +109,6 @@ def read_of(field: Field) -> Value:
         readers = [reader(steps) for steps in field.sources]
         return lambda document: [read(document) for read in readers]
     return lambda document: MISSING
-
-
-def adapted(takes: type, step: Value) -> Value:
-    """The step over all values that may reach it, as Entry.takes says."""
-    if takes is object:
-        return step
-    if takes is list:
-
-        def on_list(value: Any) -> Any:
-            if type(value) is list:
-                return step(value)
-            if value is None or value is MISSING:
-                return value
-            raise Unfit("wrong_type")
-
-        return on_list
-    convert: Value = {str: string, Decimal: exact, date: instant}[takes]
-
-    def on_each(value: Any) -> Any:
-        if value is None or value is MISSING:
-            return value
-        if type(value) is list:
-            return [on_each(element) for element in value]
-        return step(convert(value))
-
-    return on_each
 
 
 def is_absent(absent: Absent) -> Callable[[Any], bool]:
@@ -195,7 +165,7 @@ def _parsed(parser: Callable[[str], Any], text: str, place: str, mistakes: list[
 
 
 def _mistakes_of_shape(rule: FieldRule, place: str) -> list[Mistake]:
-    mistakes = literal_mistakes(rule, place)
+    mistakes = []
     inputs = (rule.source is not UNSET) + bool(rule.sources) + (rule.expression is not UNSET)
     if inputs > 1:
         mistakes.append(Mistake(place, "a field has one of source, sources and expression"))

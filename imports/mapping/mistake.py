@@ -24,3 +24,11 @@ class UnfitMapping(Exception):
 
 class WrongArgument(ValueError):
     """An argument that has the right type cannot be used; the text says what to do."""
+
+
+class WrongSteps(WrongArgument):
+    """Steps inside an argument cannot be used; the places of `mistakes` begin at the argument."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__(mistakes[0].message)
+        self.mistakes = mistakes

@@ -11,6 +11,7 @@ CODES: Final[dict[str, str]] = {
     "source_shape": "The source path expects an object or a list where something else stands.",
     "number_not_exact": "The expression's number has more than 15 digits and may be rounded; use a source path.",
     "number_out_of_range": "The number has too many digits or too large an exponent.",
+    "number_endless": "The quotient has no end; say to how many places it is rounded.",
     "not_a_number": "This is not a number in the stated notation.",
     "not_a_date": "This is not a date or time in any of the stated formats.",
     "time_does_not_exist": "Clocks were put forward over this local time: it never was.",

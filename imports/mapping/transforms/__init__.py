@@ -1,6 +1,18 @@
 """Every transform by its name: importing this package fills the registry."""
 
-from imports.mapping.transforms import choice, text
-from imports.mapping.transforms.registry import REGISTRY, prepare
+from imports.mapping.transforms import amount, choice, condition, contact, country, moment, protection, text
+from imports.mapping.transforms.registry import REGISTRY, prepare, prepare_all
 
-__all__ = ["REGISTRY", "choice", "prepare", "text"]
+__all__ = [
+    "REGISTRY",
+    "amount",
+    "choice",
+    "condition",
+    "contact",
+    "country",
+    "moment",
+    "prepare",
+    "prepare_all",
+    "protection",
+    "text",
+]

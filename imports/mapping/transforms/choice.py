@@ -27,10 +27,13 @@ def first() -> Step:
 
 
 @transform(
-    takes=str, gives=object, example=({"table": {"A": "Active", "I": "Inactive"}, "else_": "Unknown"}, "A", "Active")
+    takes=str, gives=object, example=({"table": {"A": "Active", "I": "Inactive"}, "else": "Unknown"}, "A", "Active")
 )
 def lookup(*, table: dict[str, Any], else_: Any = None, unknown: Literal["refuse", "keep", "else"] = "else") -> Step:
-    """CASE … WHEN: the table's value for this text. `unknown` says what becomes of a text that is not in it."""
+    """CASE … WHEN: the table's value for this text. `unknown` says what becomes of one not in it.
+
+    `else` takes what the argument else says, `keep` leaves the text as it is, `refuse` is a problem.
+    """
 
     def step(value: str) -> Any:
         found = table.get(value, MISSING)

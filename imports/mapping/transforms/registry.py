@@ -3,12 +3,18 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
+from imports.mapping.casting import instant, string
 from imports.mapping.definition import Transform
-from imports.mapping.mistake import Mistake, WrongArgument
+from imports.mapping.mistake import Mistake, WrongArgument, WrongSteps
+from imports.mapping.number import exact
+from imports.mapping.path import MISSING
+from imports.mapping.problem import Unfit
 
 Step = Callable[[Any], Any]
 """One value in, one value out. Raises Unfit."""
@@ -48,11 +54,14 @@ def transform(*, takes: type, gives: type, example: tuple[dict[str, Any], Any, A
 
 
 def prepare(step: Transform, *, place: str) -> tuple[Step | None, list[Mistake]]:
-    """The step with its arguments bound, or every mistake in them."""
+    """The step with its arguments bound, or every mistake in them. Arguments are named without a closing underscore."""
     entry = REGISTRY.get(step.name)
     if entry is None:
         return None, [Mistake(place, f"there is no such transform; there are {', '.join(sorted(REGISTRY))}")]
-    parameters = inspect.signature(entry.prepare, eval_str=True).parameters
+    parameters = {
+        name.rstrip("_"): parameter
+        for name, parameter in inspect.signature(entry.prepare, eval_str=True).parameters.items()
+    }
     mistakes = [
         Mistake(f"{place}.{name}", f"no such argument; there are {', '.join(parameters) or 'none'}")
         for name in step.arguments
@@ -62,7 +71,7 @@ def prepare(step: Transform, *, place: str) -> tuple[Step | None, list[Mistake]]
     for name, parameter in parameters.items():
         if name in step.arguments:
             try:
-                arguments[name] = msgspec.convert(step.arguments[name], parameter.annotation)
+                arguments[parameter.name] = msgspec.convert(step.arguments[name], parameter.annotation)
             except msgspec.ValidationError as err:
                 mistakes.append(Mistake(f"{place}.{name}", str(err)))
         elif parameter.default is inspect.Parameter.empty:
@@ -71,5 +80,44 @@ def prepare(step: Transform, *, place: str) -> tuple[Step | None, list[Mistake]]
         return None, mistakes
     try:
         return entry.prepare(**arguments), []
+    except WrongSteps as err:
+        return None, [Mistake(f"{place}.{mistake.place}", mistake.message) for mistake in err.mistakes]
     except WrongArgument as err:
         return None, [Mistake(place, str(err))]
+
+
+def prepare_all(steps: list[Transform] | tuple[Transform, ...], *, place: str) -> tuple[list[Step], list[Mistake]]:
+    """The steps as they can be run on any value, or every mistake in them."""
+    ready, mistakes = [], []
+    for index, step in enumerate(steps):
+        prepared, found = prepare(step, place=f"{place}[{index}]")
+        mistakes += found
+        if prepared is not None:
+            ready.append(adapted(REGISTRY[step.name].takes, prepared))
+    return ready, mistakes
+
+
+def adapted(takes: type, step: Step) -> Step:
+    """The step over all values that may reach it, as Entry.takes says."""
+    if takes is object:
+        return step
+    if takes is list:
+
+        def on_list(value: Any) -> Any:
+            if type(value) is list:
+                return step(value)
+            if value is None or value is MISSING:
+                return value
+            raise Unfit("wrong_type")
+
+        return on_list
+    convert: Step = {str: string, Decimal: exact, date: instant}[takes]
+
+    def on_each(value: Any) -> Any:
+        if value is None or value is MISSING:
+            return value
+        if type(value) is list:
+            return [on_each(element) for element in value]
+        return step(convert(value))
+
+    return on_each

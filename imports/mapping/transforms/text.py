@@ -1,7 +1,7 @@
 """Transforms of text."""
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from imports.mapping.mistake import WrongArgument
 from imports.mapping.path import MISSING
@@ -9,6 +9,8 @@ from imports.mapping.pattern import MAX_TEXT, bounded
 from imports.mapping.pattern import pattern as compiled
 from imports.mapping.problem import Unfit
 from imports.mapping.transforms.registry import Step, transform
+
+MAX_PAD: Final = 1_024
 
 _WORD: Final = re.compile(r"[^\s-]+")
 
@@ -119,5 +121,30 @@ def join(*, separator: str = "") -> Step:
         if not all(isinstance(text, str) for text in texts):
             raise Unfit("wrong_list")
         return bounded(separator.join(map(str, texts)))
+
+    return step
+
+
+@transform(takes=str, gives=str, example=({"length": 5, "by": "0"}, "42", "00042"))
+def pad(*, length: int, by: str = " ", side: Literal["left", "right"] = "left") -> Step:
+    """Fills a shorter text up to the length with a character."""
+    if not 1 <= length <= MAX_PAD or len(by) != 1:
+        raise WrongArgument(f"length is 1 to {MAX_PAD} and by one character")
+    if side == "left":
+        return lambda value: value.rjust(length, by)
+    return lambda value: value.ljust(length, by)
+
+
+@transform(takes=str, gives=object, example=({"pattern": "no\\. ([0-9]+)", "group": 1}, "Order no. 17 of 20", "17"))
+def extract(*, pattern: str, group: int = 0) -> Step:
+    """The first match of an RE2 pattern, or one group of it; missing where there is none."""
+    search = compiled(pattern)
+    if not 0 <= group <= search.groups:
+        raise WrongArgument("the pattern has no such group; 0 is the whole match")
+
+    def step(value: str) -> object:
+        match = search.search(value)
+        found = None if match is None else match.group(group)
+        return MISSING if found is None else found
 
     return step

@@ -273,7 +273,7 @@ def test_what_is_given_is_not_changed_and_what_comes_can_be_encoded() -> None:
         ([rule("a", "x", type="enum")], ["fields[0].values"]),
         ([rule("a", "x", type="integer", default="x")], ["fields[0].default"]),
         ([rule("customFields.a", "x", default=None)], ["fields[0].default"]),
-        ([rule("a", "x", default=1.5)], ["fields[0].default", "fields[0].default"]),
+        ([rule("a", "x", default=1.5)], ["fields[0].default"]),
         ([rule("a", "x", default="a\0")], ["fields[0].default"]),
         ([rule("a")], ["fields[0]"]),
         ([rule("a", "x", sources=["y"])], ["fields[0]"]),

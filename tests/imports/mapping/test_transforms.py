@@ -1,26 +1,25 @@
 """Every transform does what its example says, and a wrong use of one is refused beforehand."""
 
+import hashlib
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from imports.mapping.definition import Transform
 from imports.mapping.path import MISSING
 from imports.mapping.problem import Unfit
 from imports.mapping.transforms import REGISTRY, prepare
-
-
-def run(name: str, given: Any, /, **arguments: Any) -> Any:
-    step, mistakes = prepare(Transform(name, arguments), place="")
-    assert step is not None, mistakes
-    return step(given)
+from tests.imports.mapping.transforms.steps import code, run
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_its_example_holds(name: str) -> None:
     arguments, given, gives = REGISTRY[name].example
     assert isinstance(given, REGISTRY[name].takes)
-    assert run(name, given, **arguments) == gives
+    found = run(name, given, **arguments)
+    assert found == gives
+    assert isinstance(found, REGISTRY[name].gives)
     assert REGISTRY[name].prepare.__doc__
 
 
@@ -38,6 +37,11 @@ def test_every_mistake_in_the_arguments_is_listed_with_its_place() -> None:
         Transform("substring", {"start": -1}),
         Transform("split", {"separator": ""}),
         Transform("split", {"separator": ",", "index": -1}),
+        Transform("pad", {"length": 0}),
+        Transform("pad", {"length": 5, "by": "ab"}),
+        Transform("extract", {"pattern": "a(b)", "group": 2}),
+        Transform("mask", {"how": "custom"}),
+        Transform("mask", {"pattern": {"pattern": "a", "by": "b"}}),
     ],
 )
 def test_a_wrong_use_is_refused_beforehand(step: Transform) -> None:
@@ -67,7 +71,7 @@ def test_a_part_that_is_not_there_is_missing() -> None:
 
 
 def test_a_text_outside_the_table_follows_its_policy() -> None:
-    assert run("lookup", "x", table={}, else_="Unknown") == "Unknown"
+    assert run("lookup", "x", table={}, **{"else": "Unknown"}) == "Unknown"
     assert run("lookup", "x", table={}, unknown="keep") == "x"
     with pytest.raises(Unfit, match="not_in_table"):
         run("lookup", "x", table={}, unknown="refuse")
@@ -80,3 +84,26 @@ def test_a_pattern_counts_characters_and_takes_its_replacement_literally() -> No
 def test_a_list_with_anything_but_text_is_not_joined() -> None:
     with pytest.raises(Unfit, match="wrong_list"):
         run("join", ["a", {}])
+
+
+def test_a_step_on_text_takes_numbers_by_their_digits_and_lists_by_their_elements() -> None:
+    assert run("pad", 82520, length=6, by="0") == "082520"
+    assert run("suffix", Raw(b"1.50"), text=" EUR") == "1.50 EUR"
+    assert run("upper", ["a", None, MISSING, ["b"]]) == ["A", None, MISSING, ["B"]]
+    assert code("upper", {}) == "wrong_type"
+    assert code("join", "a") == "wrong_type"
+
+
+def test_what_a_pattern_does_not_find_is_missing() -> None:
+    assert run("extract", "no. 17", pattern="[a-z]+([0-9]+)?", group=1) is MISSING
+    assert run("extract", "17", pattern="[a-z]") is MISSING
+
+
+def test_a_hash_is_of_the_text_in_utf8() -> None:
+    assert run("hash", "ü") == hashlib.sha256("ü".encode()).hexdigest()
+
+
+def test_a_mask_keeps_no_more_than_it_says() -> None:
+    assert run("mask", "4111111111111111") == "***"
+    assert run("mask", "4111-1111", how="custom", pattern={"pattern": "[0-9]", "by": "#"}) == "####-####"
+    assert run("mask", "nothing", how="custom", pattern={"pattern": "[0-9]", "by": "#"}) == "***"
