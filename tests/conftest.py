@@ -6,9 +6,14 @@ from importlib import import_module
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from imports import attempts
+
+# No test fails on a clock: a busy machine is not a defect.
+settings.register_profile("longshore", deadline=None)
+settings.load_profile("longshore")
 
 append_only = import_module("audit.migrations.0002_append_only")
 

@@ -121,3 +121,12 @@ def adapted(takes: type, step: Step) -> Step:
         return step(convert(value))
 
     return on_each
+
+
+def step_arguments(name: str) -> list[str]:
+    """Which arguments of the transform are steps themselves."""
+    entry = REGISTRY.get(name)
+    if entry is None:
+        return []
+    parameters = inspect.signature(entry.prepare, eval_str=True).parameters
+    return [name.rstrip("_") for name, parameter in parameters.items() if parameter.annotation == list[Transform]]
