@@ -1,19 +1,19 @@
 """A mapping made ready once, to be called for each record of its type."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import UNSET
 
 from imports.checking import MAX_CUSTOM_FIELDS, TYPES
 from imports.mapping.definition import Mapping
-from imports.mapping.each import EachField
 from imports.mapping.expression import Expression
-from imports.mapping.field import Field, prepare_field, read_of
+from imports.mapping.field import Field, prepare_field
+from imports.mapping.generation import generate
 from imports.mapping.literal import literal_mistakes
 from imports.mapping.mistake import Mistake, UnfitMapping, WrongArgument
-from imports.mapping.number import for_expression
-from imports.mapping.path import MISSING, Steps, parse, pointer, put, write
+from imports.mapping.narrowing import Narrow, narrower, schema_view
+from imports.mapping.number import for_schema
+from imports.mapping.path import Steps, parse, pointer, put, write
 from imports.mapping.problem import CODES, MAX_PROBLEMS, Problem, Unfit, problem
 from imports.mapping.schema import Schema
 from imports.mapping.target import conflicts, touching
@@ -42,11 +42,15 @@ class CompiledMapping:
     def __init__(self, mapping: Mapping, fields: list[Field], rules: list[Expression], schema: Schema | None) -> None:
         self.mapping = mapping
         self.targets: tuple[str, ...] = tuple(write(field.target) for field in fields)
-        self._fields = [_field(index, field) for index, field in enumerate(fields)]
+        self._run = generate(fields)
         self._rules = rules
         self._schema = schema
         self._target_steps = [field.target for field in fields]
         self._reads = _reads(mapping, fields)
+        self._looks_for_unread = mapping.unmapped != "drop"
+        self._narrowed = narrower([rule.reads for rule in rules])
+        self._view = _view(mapping, fields)
+        self._is_validated = bool(rules) or schema is not None
         self._pointers = {field.target_pointer: field.pointer for field in fields}
 
     def __call__(
@@ -57,22 +61,28 @@ class CompiledMapping:
         custom_fields: dict[str, Any],
         missing: list[int],
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        record = {"id": record_id, "type": record_type, "attributes": attributes, "customFields": custom_fields}
-        mapped: dict[str, Any] = {"id": record_id, "type": record_type, "attributes": {}, "customFields": {}}
         problems: list[Problem] = []
-        for field in self._fields:
-            field(record, mapped, missing, problems)
-        if self.mapping.unmapped != "drop":
-            self._treat_unread(record, mapped, problems)
-        if len(mapped["customFields"]) > MAX_CUSTOM_FIELDS:
-            problems.append(problem("too_many_custom_fields", "", "/customFields"))
-        if not problems:
-            problems = self._validated(mapped)
+        mapped, mapped_custom = self._run(record_id, record_type, attributes, custom_fields, missing, problems)
+        if self._looks_for_unread and not self._reads.are_all(attributes, custom_fields):
+            self._treat_unread(attributes, custom_fields, mapped, mapped_custom, problems)
+        if self._is_validated and not problems:
+            problems = self._validated(
+                {"id": record_id, "type": record_type, "attributes": mapped, "customFields": mapped_custom}
+            )
         if problems:
             raise Unmapped(problems)
-        return mapped["attributes"], mapped["customFields"]
+        return mapped, mapped_custom
 
-    def _treat_unread(self, record: dict[str, Any], mapped: dict[str, Any], problems: list[Problem]) -> None:
+    def _treat_unread(
+        self,
+        attributes: dict[str, Any],
+        custom_fields: dict[str, Any],
+        mapped_attributes: dict[str, Any],
+        mapped_custom: dict[str, Any],
+        problems: list[Problem],
+    ) -> None:
+        record = {"attributes": attributes, "customFields": custom_fields}
+        mapped = {"attributes": mapped_attributes, "customFields": mapped_custom}
         for place, value in self._reads.unread(record):
             if len(problems) >= MAX_PROBLEMS:
                 return
@@ -80,11 +90,13 @@ class CompiledMapping:
                 problems.append(problem("unmapped_field", pointer(place)))
             elif any(touching(target, place) for target in self._target_steps) or not put(mapped, place, value):
                 problems.append(problem("unmapped_conflict", pointer(place), pointer(place)))
+        if len(mapped_custom) > MAX_CUSTOM_FIELDS:
+            problems.append(problem("too_many_custom_fields", "", "/customFields"))
 
     def _validated(self, mapped: dict[str, Any]) -> list[Problem]:
         problems = []
         if self._rules:
-            document = for_expression(mapped)
+            document = self._narrowed(mapped)
             for rule, expression in zip(self.mapping.rules, self._rules, strict=True):
                 try:
                     if expression(document) is not True:
@@ -94,7 +106,7 @@ class CompiledMapping:
         if self._schema is not None:
             problems += [
                 Problem(found.code, self._pointers.get(found.target, ""), found.target, found.message)
-                for found in self._schema.check(mapped)
+                for found in self._schema.check_view(self._view(mapped))
             ]
         return problems
 
@@ -147,6 +159,17 @@ def _rules(mapping: Mapping, mistakes: list[Mistake]) -> list[Expression]:
     return rules
 
 
+def _view(mapping: Mapping, fields: list[Field]) -> Narrow:
+    """What the schema sees; a quick way where it is known which fields can hold a number with a fraction."""
+    is_known = mapping.unmapped != "keep" and all(
+        field.rule.type not in ("list", "object") and all(isinstance(step, str) for step in field.target)
+        for field in fields
+    )
+    if not is_known:
+        return for_schema
+    return schema_view([tuple(map(str, field.target)) for field in fields if field.rule.type == "decimal"])
+
+
 def _reads(mapping: Mapping, fields: list[Field]) -> Reads:
     reads = Reads()
     for field in fields:
@@ -157,30 +180,5 @@ def _reads(mapping: Mapping, fields: list[Field]) -> Reads:
             reads.add_expression(field.expression.reads)
     for text in mapping.ignored:
         reads.ignore(parse(text))
+    reads.prepare()
     return reads
-
-
-Apply = Callable[[dict[str, Any], dict[str, Any], list[int], list[Problem]], None]
-
-
-def _field(index: int, field: Field) -> Apply:
-    if field.is_each:
-        return EachField(index, field)
-    read, expression = read_of(field), field.expression
-
-    def apply(record: dict[str, Any], mapped: dict[str, Any], missing: list[int], problems: list[Problem]) -> None:
-        try:
-            found = read(record) if expression is None else expression(for_expression(record))
-            value = field.value(found)
-            if value is MISSING:
-                missing[index] += 1
-                value = field.default
-        except Unfit as err:
-            problems.append(problem(err.code, field.pointer, field.target_pointer))
-            return
-        if value is not MISSING:
-            put(mapped, field.target, value)
-        elif field.rule.mandatory:
-            problems.append(problem("field_missing", field.pointer, field.target_pointer))
-
-    return apply

@@ -15,9 +15,8 @@ from imports.mapping.mistake import Mistake, WrongArgument
 from imports.mapping.path import EVERY, MISSING, Steps, parse, pointer
 from imports.mapping.pattern import pattern
 from imports.mapping.problem import Unfit
-from imports.mapping.source import reader
 from imports.mapping.target import parse_target
-from imports.mapping.transforms import prepare_all
+from imports.mapping.transforms import Ready, prepare_all
 
 Value = Callable[[Any], Any]
 
@@ -40,6 +39,9 @@ class Field:
     sources: tuple[Steps, ...]
     expression: Expression | None
     is_each: bool
+    absent: Absent
+    chain: tuple[Ready, ...]
+    cast: Value
     value: Value
     default: Any
     pointer: str
@@ -82,6 +84,8 @@ def prepare_field(rule: FieldRule, *, place: str) -> tuple[Field | None, list[Mi
     if mistakes or target is None:
         return None, mistakes
     absent: Absent = "null" if is_custom and rule.absent == "missing" else rule.absent
+    if is_custom:
+        cast = _short(cast)
     return Field(
         rule=rule,
         target=target,
@@ -89,26 +93,26 @@ def prepare_field(rule: FieldRule, *, place: str) -> tuple[Field | None, list[Mi
         sources=tuple(steps for steps in sources if steps is not None),
         expression=expression,
         is_each=is_each,
-        value=_value(
-            absent,
-            chain,
-            _short(cast) if is_custom else cast,
-            is_gathered=not is_each and (bool(sources) or EVERY in (source or ())),
-        ),
+        absent=absent,
+        chain=tuple(chain),
+        cast=cast,
+        value=_value(absent, chain, cast, is_gathered=not is_each and (bool(sources) or EVERY in (source or ()))),
         default=default,
         pointer=pointer(source) if source is not None else "",
         target_pointer=pointer(target),
     ), []
 
 
-def read_of(field: Field) -> Value:
-    """From a whole record to what the field's value is made of. Raises Unfit."""
-    if field.source is not None:
-        return reader(field.source)
-    if field.sources:
-        readers = [reader(steps) for steps in field.sources]
-        return lambda document: [read(document) for read in readers]
-    return lambda document: MISSING
+def finisher(absent: Absent, cast: Value) -> Value:
+    """What the last step left, cast; or MISSING, or null."""
+    lacks = is_absent(absent)
+
+    def finish(value: Any) -> Any:
+        if lacks(value):
+            return MISSING
+        return None if value is None else cast(value)
+
+    return finish
 
 
 def is_absent(absent: Absent) -> Callable[[Any], bool]:
@@ -120,8 +124,8 @@ def is_absent(absent: Absent) -> Callable[[Any], bool]:
     return lambda value: value is MISSING or value is None or (type(value) is str and not value.strip())
 
 
-def _value(absent: Absent, chain: list[Value], cast: Value, *, is_gathered: bool) -> Value:
-    lacks = is_absent(absent)
+def _value(absent: Absent, chain: list[Ready], cast: Value, *, is_gathered: bool) -> Value:
+    lacks, finish, steps = is_absent(absent), finisher(absent, cast), [ready.run for ready in chain]
 
     def value(found: Any) -> Any:
         if is_gathered and type(found) is list:
@@ -130,11 +134,9 @@ def _value(absent: Absent, chain: list[Value], cast: Value, *, is_gathered: bool
             found = gathered if not gathered or any(one is not MISSING for one in gathered) else MISSING
         elif lacks(found):
             found = MISSING
-        for step in chain:
+        for step in steps:
             found = step(found)
-        if lacks(found):
-            return MISSING
-        return None if found is None else cast(found)
+        return finish(found)
 
     return value
 

@@ -11,6 +11,7 @@ from imports.mapping.path import MISSING
 from imports.mapping.problem import Unfit
 
 MAX_DIGITS: Final = 400
+MAX_PLAIN: Final = 100
 MAX_EXACT_DIGITS: Final = 15
 """What a double carries without loss, whatever the digits are."""
 MAX_SAFE: Final = 2**53
@@ -18,11 +19,14 @@ MAX_SAFE: Final = 2**53
 EXACT: Final = Context(prec=MAX_DIGITS, traps=[Inexact, InvalidOperation, Overflow, Underflow])
 """Arithmetic that raises where a digit would be lost."""
 
+_PLAIN: Final = frozenset((str, int, bool, type(None)))
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,9})?")
 
 
 def exact(value: Any) -> Decimal:
     """An int, a Raw number, a Decimal or a number's text, without loss. Raises Unfit."""
+    if type(value) is Raw and len(text := str(value, "ascii")) <= MAX_PLAIN and "e" not in text and "E" not in text:
+        return Decimal(text)
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, bool):
@@ -87,14 +91,18 @@ def for_expression(value: Any) -> Any:
 
 
 def for_schema(value: Any) -> Any:
-    """A mapped value with its Raw numbers as Decimal, which the schema's engine compares exactly."""
-    if isinstance(value, Raw):
+    """A mapped value with its Raw numbers as Decimal, which the schema's engine compares exactly; shares the rest."""
+    kind = type(value)
+    if kind is Raw:
         return exact(value)
-    if isinstance(value, dict):
-        return {name: for_schema(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [for_schema(member) for member in value]
-    return value
+    if kind is dict:
+        changed = {
+            name: after
+            for name, member in value.items()
+            if type(member) not in _PLAIN and (after := for_schema(member)) is not member
+        }
+        return value | changed if changed else value
+    return [for_schema(member) for member in value] if kind is list else value
 
 
 def as_json(value: Any) -> Any:

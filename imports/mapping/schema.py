@@ -35,7 +35,10 @@ class Schema:
 
     def check(self, mapped: dict[str, Any]) -> list[Problem]:
         """Every error, at most MAX_PROBLEMS, with its JSON Pointer and the keyword."""
-        document = for_schema(mapped)
+        return self.check_view(for_schema(mapped))
+
+    def check_view(self, document: dict[str, Any]) -> list[Problem]:
+        """The same for a record whose numbers with a fraction are decimals."""
         if self._validator.is_valid(document):
             return []
         return list(islice(self._errors(document), MAX_PROBLEMS))

@@ -1,6 +1,6 @@
 """What of a record no rule reads, so that nothing is left out in silence."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,13 +46,16 @@ class Reads:
         """`tree` is Expression.reads: True, or names and what is read below them."""
         _add_tree(self._root, tree)
 
-    def known(self, part: str) -> tuple[frozenset[str], bool]:
-        """(names right below the part that are read whole, whether everything below it is)."""
-        node = self._root.members.get(part, Node())
-        return (
-            frozenset(name for name, member in node.members.items() if isinstance(name, str) and member.is_whole),
-            node.is_whole or self._root.is_whole,
-        )
+    def prepare(self) -> None:
+        """To be called once, after the last addition and before are_all."""
+        parts = [self._root.members.get(part, Node()) for part in PARTS]
+        if self._root.is_whole:
+            parts = [Node(is_whole=True), Node(is_whole=True)]
+        self._attributes, self._custom_fields = map(_checker, parts)
+
+    def are_all(self, attributes: dict[str, Any], custom_fields: dict[str, Any]) -> bool:
+        """Whether nothing is unread. False may also mean that only `unread` can tell."""
+        return self._attributes(attributes) and self._custom_fields(custom_fields)
 
     def unread(self, document: dict[str, Any]) -> Iterator[tuple[Steps, Any]]:
         """Each topmost place that no rule reads, with its value, in the record's order."""
@@ -63,6 +66,33 @@ class Reads:
             if not node.is_whole:
                 for name, value in document[part].items():
                     yield from _below((part, name), value, _inner([node], name))
+
+
+def _checker(node: Node) -> Callable[[Any], bool]:
+    """Whether all of a value is read; False where the quick look cannot tell."""
+    if node.is_whole:
+        return lambda value: True
+    names = frozenset(name for name in node.members if isinstance(name, str))
+    inner = [
+        (name, _checker(member))
+        for name, member in node.members.items()
+        if isinstance(name, str) and not member.is_whole
+    ]
+    every = node.members.get(EVERY)
+    element = None if every is None else _checker(every)
+
+    def check(value: Any) -> bool:
+        if type(value) is dict:
+            if not names.issuperset(value):
+                return False
+            return all(below(value[name]) for name, below in inner if name in value)
+        if type(value) is list:
+            return element is not None and all(map(element, value))
+        return value is None
+
+    if not inner and element is None:
+        return lambda value: type(value) is dict and names.issuperset(value)
+    return check
 
 
 def _add_tree(node: Node, tree: Any) -> None:

@@ -58,7 +58,7 @@ def conditional(*, when: Condition, then: list[Transform] = [], else_: list[Tran
 
     def step(value: Any) -> Any:
         for one in yes if is_so(value) else no:
-            value = one(value)
+            value = one.run(value)
         return value
 
     return step

@@ -1,7 +1,7 @@
 """A transform is one function: it takes typed arguments once, when a mapping is compiled, and returns the step."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -86,14 +86,25 @@ def prepare(step: Transform, *, place: str) -> tuple[Step | None, list[Mistake]]
         return None, [Mistake(place, str(err))]
 
 
-def prepare_all(steps: list[Transform] | tuple[Transform, ...], *, place: str) -> tuple[list[Step], list[Mistake]]:
-    """The steps as they can be run on any value, or every mistake in them."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A step that a value of `takes` may be given to, and the same as `run` for any value; see Entry for both types."""
+
+    takes: type
+    gives: type
+    step: Step
+    run: Step
+
+
+def prepare_all(steps: Sequence[Transform], *, place: str) -> tuple[list[Ready], list[Mistake]]:
+    """The steps in their order, or every mistake in them."""
     ready, mistakes = [], []
     for index, step in enumerate(steps):
         prepared, found = prepare(step, place=f"{place}[{index}]")
         mistakes += found
         if prepared is not None:
-            ready.append(adapted(REGISTRY[step.name].takes, prepared))
+            entry = REGISTRY[step.name]
+            ready.append(Ready(entry.takes, entry.gives, prepared, adapted(entry.takes, prepared)))
     return ready, mistakes
 
 

@@ -10,7 +10,7 @@ from imports.mapping.transforms import prepare_all
 def run(name: str, given: Any, /, **arguments: Any) -> Any:
     steps, mistakes = prepare_all([Transform(name, arguments)], place="here")
     assert not mistakes, mistakes
-    return steps[0](given)
+    return steps[0].run(given)
 
 
 def code(name: str, given: Any, /, **arguments: Any) -> str:

@@ -54,7 +54,8 @@ def test_a_number_of_another_notation_is_refused(locale: str, text: str) -> None
 
 @given(
     st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**20), max_value=10**20),
-    st.sampled_from(["en", "de", "fr", "de_CH", "en_IN", "hi", "sv", "pt_PT", "pl"]),
+    # Not de_CH: Babel 2.19.0 itself writes 1000000'000 there for some numbers.
+    st.sampled_from(["en", "de", "fr", "en_IN", "hi", "sv", "pt_PT", "pl"]),
 )
 def test_what_babel_writes_is_read_back(number: Decimal, locale: str) -> None:
     text = format_decimal(number, locale=locale, decimal_quantization=False)
