@@ -51,6 +51,8 @@ class Expression:
             self._exists = Compiled(f"$exists(({source}\n))")
         except JlensError as err:
             raise WrongArgument(f"no JSONata at character {err.position}: {err.code}") from None
+        except UnicodeEncodeError:
+            raise WrongArgument("half a surrogate pair is not a character") from None
         read = self._compiled.reads().get("input", {})
         self.reads: Any = read
         """True for the whole document, or a tree of the names that the expression reads."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import unquote
 
 import jsonschema_rs
 
@@ -13,6 +14,7 @@ from imports.mapping.problem import CODES, MAX_PROBLEMS, Problem
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_DEPTH: Final = 64
+_NO_SCHEMAS: Final = ("const", "enum", "default", "examples")
 
 
 class Schema:
@@ -22,6 +24,7 @@ class Schema:
         if schema.get("$schema", DRAFT) != DRAFT:
             raise WrongArgument(f"$schema must be {DRAFT} or be left out")
         _refuse_deep(schema, 0)
+        _refuse_inner_resources(schema, is_root=True)
         _refuse_recursion(schema)
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
@@ -59,6 +62,19 @@ def _refuse_deep(value: Any, depth: int) -> None:
         _refuse_deep(member, depth + 1)
 
 
+def _refuse_inner_resources(value: Any, *, is_root: bool = False) -> None:
+    """Below an $id of its own, #/$defs/NAME would mean another place than the one looked at for recursion."""
+    if isinstance(value, dict):
+        if not is_root and (isinstance(value.get("$id"), str) or value.get("$schema", DRAFT) != DRAFT):
+            raise WrongArgument("$id and $schema stand at the top of a schema alone")
+        for name, member in value.items():
+            if name not in _NO_SCHEMAS:
+                _refuse_inner_resources(member)
+    elif isinstance(value, list):
+        for member in value:
+            _refuse_inner_resources(member)
+
+
 def _refuse_recursion(schema: dict[str, Any]) -> None:
     """References may not lead in a circle, nor multiply: the engine has no limit of time."""
     cost = _Cost(schema).of(schema, ())
@@ -82,7 +98,7 @@ class _Cost:
         for name, member in value.items():
             if name in ("$ref", "$dynamicRef") and isinstance(member, str):
                 cost += self._reference(member, open_refs)
-            elif name not in ("const", "enum", "default", "examples", "$defs"):
+            elif name not in _NO_SCHEMAS and name != "$defs":
                 cost += self.of(member, open_refs)
         return cost
 
@@ -100,8 +116,11 @@ class _Cost:
             raise WrongArgument("a reference is written as #/$defs/NAME")
         here: Any = self._root
         for step in reference[2:].split("/") if len(reference) > 1 else ():
-            name = step.replace("~1", "/").replace("~0", "~")
-            here = here.get(name) if isinstance(here, dict) else None
+            name = unquote(step).replace("~1", "/").replace("~0", "~")
+            if isinstance(here, list) and name.isdecimal() and name.isascii():
+                here = here[int(name)] if int(name) < len(here) else None
+            else:
+                here = here.get(name) if isinstance(here, dict) else None
         if here is None:
             raise WrongArgument("a reference leads nowhere; it is written as #/$defs/NAME")
         return here

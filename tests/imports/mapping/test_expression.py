@@ -115,7 +115,7 @@ def test_a_result_with_nul_is_an_error(source: str) -> None:
         Expression(source)({})
 
 
-@pytest.mark.parametrize("source", ["1 +", "$now()", "$eval('1')", "$random()", "a" * 10_001])
+@pytest.mark.parametrize("source", ["1 +", "$now()", "$eval('1')", "$random()", "a" * 10_001, "'\ud800'"])
 def test_what_cannot_be_run_is_refused_beforehand(source: str) -> None:
     with pytest.raises(WrongArgument):
         Expression(source)

@@ -48,6 +48,16 @@ def test_the_errors_of_one_record_are_capped() -> None:
     assert len(schema.check({"attributes": [1] * 1000})) == 20
 
 
+def test_a_reference_may_lead_through_lists_and_escapes() -> None:
+    schema = {
+        "$id": "https://example.com/order",
+        "$defs": {"a/b%": {"type": "string"}},
+        "properties": {"$id": {"$ref": "#/$defs/a~1b%25"}, "n": {"$ref": "#/oneOf/0"}},
+        "oneOf": [{}],
+    }
+    assert [found.code for found in Schema(schema).check({"$id": 1})] == ["schema_type"]
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -59,6 +69,10 @@ def test_the_errors_of_one_record_are_capped() -> None:
         {"$ref": "#"},
         {"$ref": "#/$defs/nowhere"},
         {"$schema": "http://json-schema.org/draft-07/schema#"},
+        {"$ref": "#/allOf/1", "allOf": [{}]},
+        {"$ref": "#/$defs/a%62", "$defs": {"ab": {"allOf": [{"$ref": "#/$defs/a%62"}]}}},
+        {"properties": {"a": {"$id": "inner", "$defs": {"b": {"$ref": "#/$defs/b"}}}}},
+        {"$defs": {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}}},
         {"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
         {
             "$defs": {"n0": {}}
