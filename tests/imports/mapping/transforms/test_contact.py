@@ -2,6 +2,7 @@
 
 import pytest
 
+from imports.mapping.path import MISSING
 from tests.imports.mapping.transforms.steps import code, refusal, run
 
 
@@ -34,6 +35,19 @@ def test_a_valid_number_is_more_than_a_possible_one() -> None:
 def test_an_extension_is_refused_unless_it_is_to_be_dropped() -> None:
     assert code("phone", "030 901820 ext. 12", region="DE") == "not_a_phone_number"
     assert run("phone", "030 901820 ext. 12", region="DE", extension="drop") == "+4930901820"
+
+
+def test_what_is_no_phone_number_may_be_kept_or_dropped() -> None:
+    assert run("phone", "n/a", region="DE", unknown="keep") == "n/a"
+    assert run("phone", "n/a", region="DE", unknown="drop") is MISSING
+
+
+def test_a_phone_number_takes_its_region_from_another_field() -> None:
+    assert run("phone_of_country", ["(171) 555-7788", "UK"]) == "+441715557788"
+    assert run("phone_of_country", [MISSING, "UK"]) is MISSING
+    assert code("phone_of_country", ["(171) 555-7788", "Atlantis"]) == "not_a_country"
+    assert code("phone_of_country", ["(171) 555-7788", None]) == "wrong_list"
+    assert code("phone_of_country", ["(171) 555-7788"]) == "wrong_list"
 
 
 @pytest.mark.parametrize(
