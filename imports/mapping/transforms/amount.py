@@ -24,7 +24,7 @@ _MODES: Final[dict[Mode, str]] = {
     "up": decimal.ROUND_UP,
 }
 # Each unit in the first unit of its row. By definition, so exact.
-_UNITS: Final = (
+UNITS: Final = (
     {"kg": "1", "g": "0.001", "mg": "0.000001", "t": "1000", "lb": "0.45359237", "oz": "0.028349523125"},
     {
         "m": "1",
@@ -85,10 +85,10 @@ def round_(*, places: int, mode: Mode = "half_even") -> Step:
 @transform(takes=Decimal, gives=Decimal, example=({"given": "lb", "gives": "kg"}, Decimal("2"), Decimal("0.90718474")))
 def convert_unit(*, given: str, gives: str, places: int | None = None, mode: Mode = "half_even") -> Step:
     """From one unit of mass, length, volume or time to another; where the result has no end, `places` is needed."""
-    for row in _UNITS:
+    for row in UNITS:
         if given in row and gives in row:
             return _over(Decimal(row[given]), Decimal(row[gives]), places, mode)
-    raise WrongArgument(f"both are units of one row: {'; '.join(', '.join(row) for row in _UNITS)}")
+    raise WrongArgument(f"both are units of one row: {'; '.join(', '.join(row) for row in UNITS)}")
 
 
 @transform(takes=Decimal, gives=Decimal, example=({"currency": "EUR"}, Decimal("1999"), Decimal("19.99")))
