@@ -16,6 +16,7 @@ settings.register_profile("longshore", deadline=None)
 settings.load_profile("longshore")
 
 append_only = import_module("audit.migrations.0002_append_only")
+mappings = import_module("imports.migrations.0006_mappings")
 
 # Filled by migrations alone. Filling them anew after each test took longer than emptying all the others.
 KEPT_TABLES = {"auth_permission", "django_content_type"}
@@ -23,13 +24,14 @@ KEPT_TABLES = {"auth_permission", "django_content_type"}
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Transactional tests empty the database by TRUNCATE, which the audit trail refuses and which takes its
-    head row.
+    """Transactional tests empty the database by TRUNCATE, which the audit trail and the versions of mappings refuse,
+    and which takes the trail's head row.
 
-    So the test database does without those two triggers, and the head is put back whenever it was emptied.
+    So the test database does without those triggers, and the head is put back whenever it was emptied.
     """
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(append_only.ALLOW_TRUNCATE)
+        cursor.execute(mappings.ALLOW_TRUNCATE)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(TransactionTestCase, "_fixture_teardown", empty_database)
         yield

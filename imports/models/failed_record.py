@@ -25,6 +25,7 @@ class FailedRecord(models.Model):
     class Stage(models.TextChoices):
         CHECK = "check", "Check"
         MAP = "map", "Mapping"
+        VALIDATE = "validate", "Validation"
         STORE = "store", "Store"
         DELIVER = "deliver", "Delivery"
 
@@ -58,7 +59,8 @@ class FailedRecord(models.Model):
     pointer = models.CharField(
         max_length=300,
         blank=True,
-        help_text="Where the first fault is; names that the caller chose stand as *",
+        help_text="Where the first fault is, in the record as sent, or in the mapped one where its place there is "
+        "not known; names that the caller chose stand as *",
     )
     message = models.CharField(max_length=300, help_text="Safe to show: never quotes a value")
     problems = models.BinaryField(help_text="Every fault found, code and exact pointer, encrypted")

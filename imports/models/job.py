@@ -77,6 +77,12 @@ class ImportJob(models.Model):
     )
     expected_total = models.PositiveIntegerField(null=True, help_text="What the caller announced on opening")
 
+    mappings = models.JSONField(
+        null=True,
+        help_text="Version of the mapping it runs with by record type, as published when it was accepted; a type "
+        "without one is stored as it came. Null while it is open, and for jobs of releases without mappings",
+    )
+
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
