@@ -80,19 +80,35 @@ class Record(Struct, forbid_unknown_fields=True):
     ) = UNSET
 
 
+Stage = Literal["check", "map", "validate", "store"]
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a record is refused: a code of CODES or STORE_CODES, and a JSON Pointer for the record's owner alone.
+    """Why a record is refused: a code, and a JSON Pointer into the record as sent, for the record's owner alone.
 
     Where the pointer would have more than MAX_POINTER_LENGTH characters it names the nearest place above that has not.
+    The other members are of a mapping, and empty where CODES or STORE_CODES say all: `target` is where the fault is in
+    the mapped record, `shown` the place for everyone else, `text` the message. Stored problems are read back by these
+    names.
     """
 
     code: str
     pointer: str
+    target: str = ""
+    mapping_stage: Literal["", "map", "validate"] = ""
+    shown: str = ""
+    text: str = ""
+
+    @property
+    def stage(self) -> Stage:
+        return self.mapping_stage or ("check" if self.code in CODES else "store")
 
     @property
     def place(self) -> str:
         """The pointer for everyone else: names that the caller chose may be personal, so each stands as `*`."""
+        if self.mapping_stage:
+            return self.shown
         steps = self.pointer.split("/")[1:]
         if not steps:
             return ""
@@ -101,7 +117,7 @@ class Problem:
 
     @property
     def message(self) -> str:
-        return CODES.get(self.code) or STORE_CODES[self.code]
+        return self.text or CODES.get(self.code) or STORE_CODES[self.code]
 
 
 class Refused(Exception):
@@ -307,9 +323,14 @@ def _problem(code: str, path: _Path) -> Problem:
         path, step = path
         steps.append(str(step).replace("\0", "?").encode(errors="replace").decode())
     pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in reversed(steps))
+    return Problem(code, shortened(pointer))
+
+
+def shortened(pointer: str) -> str:
+    """The pointer, or where it is too long that of the nearest place above it that is not."""
     if len(pointer) > MAX_POINTER_LENGTH:
-        pointer = pointer[: MAX_POINTER_LENGTH + 1].rpartition("/")[0]
-    return Problem(code, pointer)
+        return pointer[: MAX_POINTER_LENGTH + 1].rpartition("/")[0]
+    return pointer
 
 
 # A string is taken whole and never given back (possessive), also one that does not end: each letter is looked at once.

@@ -6,7 +6,7 @@ from typing import Final
 from audit.clock import database_now
 from audit.trail import audited, record
 from customers.models import Customer
-from imports import doorbell, intake, parts, publishing
+from imports import doorbell, intake, mappers, parts, publishing
 from imports.after_commit import after_commit
 from imports.models import ImportJob, ImportPart
 from imports.refusal import Refusal
@@ -29,17 +29,19 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
         part_count = _refuse_incomplete(job, expected_parts, expected_records or job.expected_total)
         intake.refuse_beyond_limit(job.customer_id, job.kind)
         parts.arrange(job)
+        # Now and not on opening: hours may lie between, and only from here on is it an import like any other.
+        job.mappings = mappers.pin(job.customer_id)
         job.open_until = None
         job.status_reason = ""
         job.revision += 1
         job.expires_at = database_now() + timedelta(days=customer.retention_days)
-        job.save(update_fields=["open_until", "status_reason", "revision", "expires_at"])
+        job.save(update_fields=["mappings", "open_until", "status_reason", "revision", "expires_at"])
         record(
             "import.accepted",
             target=f"import:{job.uuid}",
             customer_id=job.customer_id,
             record_count=job.total,
-            detail={"batches": job.batch_count, "parts": part_count},
+            detail={"batches": job.batch_count, "parts": part_count, **mappers.as_detail(job)},
         )
         after_commit(doorbell.ring, job.pk)
         after_commit(publishing.publish, job.pk, job.uuid, job.revision)

@@ -41,7 +41,7 @@ _COLUMNS: Final = {
 }
 _TABLE: Final = "imports_failedrecord"
 RETRYABLE: Final = frozenset(checking.STORE_CODES)
-"""Codes of failures that may pass when tried again; all others wait for a person."""
+"""Codes of failures that may pass when tried again; all others wait for a person, and so do those of a mapping."""
 
 DEFAULT_TRIES: Final = 3
 DEFAULT_BASE_SECONDS: Final = 2
@@ -74,7 +74,7 @@ def store_failures(
         external_id, record_type = checking.identity(failure.raw)
         first = failure.problems[0]
         row = failure_row(job.uuid, failure.index)
-        category = category_of(first.code)
+        category = category_of(first)
         next_attempt_at = None
         if category == FailedRecord.Category.RETRYABLE and state == FailedRecord.State.OPEN:
             policy = retry_policy(job.pk)
@@ -88,13 +88,13 @@ def store_failures(
                 record_type,
                 keys.index.key(record_type, external_id) if external_id and record_type else None,
                 payloads.seal(failure.raw, row),
-                stage_of(first.code).value,
+                first.stage,
                 first.code,
                 first.place[:PLACE_LENGTH],
                 first.message,
                 details.seal(encode_problems(failure.problems), row),
                 category.value,
-                group_key(record_type, FailedRecord.Stage.CHECK, first.code, first.place),
+                group_key(record_type, first),
                 1,
                 state.value,
                 next_attempt_at,
@@ -120,17 +120,15 @@ def open_failures(job: ImportJob, failures: Iterable[FailedRecord], keys: Keyrin
         )
 
 
-def group_key(record_type: str, stage: str, code: str, place: str) -> bytes:
+def group_key(record_type: str, problem: checking.Problem) -> bytes:
     """Same for failures that one change would mend. Holds no value."""
-    return hashlib.sha256("\0".join((record_type, stage, code, place)).encode()).digest()[:16]
+    parts = (record_type, problem.stage, problem.code, problem.place)
+    return hashlib.sha256("\0".join(parts).encode()).digest()[:16]
 
 
-def stage_of(code: str) -> FailedRecord.Stage:
-    return FailedRecord.Stage.CHECK if code in checking.CODES else FailedRecord.Stage.STORE
-
-
-def category_of(code: str) -> FailedRecord.Category:
-    return FailedRecord.Category.RETRYABLE if code in RETRYABLE else FailedRecord.Category.PERMANENT
+def category_of(problem: checking.Problem) -> FailedRecord.Category:
+    is_passing = problem.code in RETRYABLE and not problem.mapping_stage
+    return FailedRecord.Category.RETRYABLE if is_passing else FailedRecord.Category.PERMANENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from audit.trail import audited, record
 from customers.cipher import data_key_id_of
 from customers.keyring import Keyring, hold, keyring
 from customers.models import Customer
-from imports import batching, doorbell, failpoints
+from imports import batching, doorbell, failpoints, mappers
 from imports.after_commit import after_commit
 from imports.copying import copy_rows
 from imports.envelope import open_envelope
@@ -87,13 +87,14 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
             if repeated is not None:
                 return repeated
         refuse_beyond_limit(submission.customer_id, kind)
+        prepared.job.mappings = mappers.pin(submission.customer_id)
         job = _insert(prepared)
         record(
             "import.accepted" if kind == ImportJob.Kind.IMPORT else "dry_run.accepted",
             target=f"import:{job.uuid}",
             customer_id=job.customer_id,
             record_count=job.total,
-            detail={"batches": job.batch_count},
+            detail={"batches": job.batch_count, **mappers.as_detail(job)},
         )
         after_commit(doorbell.ring, job.pk)
         failpoints.hit("accepting")
@@ -175,6 +176,7 @@ def _wait_for_turn(cursor: CursorWrapper, number: int) -> None:
 
 
 def refuse_beyond_limit(customer_id: int, kind: str) -> None:
+    """Locks the customer's row until the transaction ends: imports are counted, and mappings pinned, in one order."""
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
     if kind != ImportJob.Kind.IMPORT:
         return

@@ -8,7 +8,7 @@ from audit.clock import database_now
 from audit.context import current_context
 from audit.trail import audited, record
 from customers.keyring import hold, keyring
-from imports import checking, doorbell
+from imports import checking, doorbell, mappers
 from imports.after_commit import after_commit
 from imports.failures import failure_row
 from imports.models import FailedRecord, ImportJob
@@ -31,14 +31,7 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
 
     invalid_body: it would fail again. attempt_passed: since `attempt`, which the person saw, it was tried or changed.
     """
-    try:
-        content, _ = checking.read(raw)
-    except checking.Refused as refused:
-        raise Refusal(
-            "invalid_body",
-            "The edited record would fail again; mend what errors names.",
-            errors=tuple((f"/record{problem.pointer}", problem.code, problem.message) for problem in refused.problems),
-        ) from None
+    content = _read_edited(raw, failure.customer_id)
     job = ImportJob.objects.get(pk=failure.job_id)
     keys = keyring(failure.customer_id)
     sealer = keys.sealer("imports_failedrecord", "edited")
@@ -72,6 +65,30 @@ def discard(failure: FailedRecord, *, reason: str) -> FailedRecord:
         _change(failure, (FailedRecord.State.OPEN,), changes)
         _note(failure, "failed_record.discarded", reason=reason)
     return _read(failure)
+
+
+def _read_edited(raw: bytes, customer_id: int) -> checking.Record:
+    try:
+        content, _ = checking.read(raw)
+        mapper = mappers.published(customer_id).get(content.type)
+        if mapper is not None:
+            mapper.map(content, [0] * len(mapper.targets))
+    except checking.Refused as refused:
+        raise Refusal(
+            "invalid_body",
+            "The edited record would fail again; mend what errors names.",
+            errors=tuple(
+                (f"/record{problem.pointer}", problem.code, _explain(problem)) for problem in refused.problems
+            ),
+        ) from None
+    return content
+
+
+def _explain(problem: checking.Problem) -> str:
+    """Where the fault is in the mapped record alone, the message says so: the pointer leads into what was sent."""
+    if problem.pointer or not problem.target:
+        return problem.message
+    return f"{problem.message} It is at {problem.target} of the mapped record."
 
 
 _AGAIN: Final = {"state": FailedRecord.State.RETRYING, "tries": 0, "next_attempt_at": Now()}

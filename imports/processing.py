@@ -1,7 +1,8 @@
-"""One batch: open, check, protect, write, count. All of it commits at once, or none of it."""
+"""One batch: open, check, map, protect, write, count. All of it commits at once, or none of it."""
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from imports import (
     checking,
     counting,
     failures,
+    mappers,
     publishing,
     recounting,
     resolving,
@@ -29,6 +31,7 @@ from imports.failures import Failure, store_failures
 from imports.intake import payload_row
 from imports.isolating import CannotSplit
 from imports.json_document import Raws
+from imports.mappers import Mapper
 from imports.models import ImportBatch, ImportJob
 from imports.outcome import Outcome
 from imports.storing import Incoming
@@ -118,6 +121,7 @@ def process(batch: ImportBatch) -> None:
         superseded=frozenset(batch.superseded),
         first_index=batch.first_index,
         keys=keys,
+        mappers=mappers.pinned(job),
         seal=job.kind == ImportJob.Kind.IMPORT,
     )
     older = None
@@ -167,11 +171,24 @@ class SortedOut:
         return counts
 
 
-def sort_out(raws: Raws, *, superseded: frozenset[int], first_index: int, keys: Keyring, seal: bool) -> SortedOut:
-    """Checks, indexes, fingerprints and (with `seal`) encrypts the records of one batch. Touches no database."""
+def sort_out(
+    raws: Raws,
+    *,
+    superseded: frozenset[int],
+    first_index: int,
+    keys: Keyring,
+    mappers: Mapping[str, Mapper],
+    seal: bool,
+) -> SortedOut:
+    """Checks, maps, indexes, fingerprints and (with `seal`) encrypts the records of one batch. Touches no database.
+
+    A record is who it was sent as: its id and type, and so its key, are those before the mapping. A type without a
+    mapper is stored as it came.
+    """
     sealer = keys.sealer("imports_record", "payload")
     encrypt, key_of, fingerprint = sealer.seal, keys.index.key, keys.index.fingerprint
     read = watched("reading_record", checking.read)
+    missing = {record_type: [0] * len(mapper.targets) for record_type, mapper in mappers.items()}
     result = SortedOut(bytearray(len(raws)), [""] * len(raws), data_key_id=sealer.data_key_id)
     outcomes, types, failures = result.outcomes, result.types, result.failures
     incoming: dict[bytes, Incoming] = {}
@@ -182,12 +199,15 @@ def sort_out(raws: Raws, *, superseded: frozenset[int], first_index: int, keys: 
             continue
         try:
             found, canonical = read(raw)
+            record_type = found.type
+            mapper = mappers.get(record_type)
+            if mapper is not None:
+                canonical = mapper.map(found, missing[record_type])
         except checking.Refused as refused:
             outcomes[offset] = Outcome.FAILED.byte
             types[offset] = checking.identity(raw)[1]
             failures.append(Failure(first_index + offset, bytes(raw), refused.problems))
             continue
-        record_type = found.type
         types[offset] = record_type
         key = key_of(record_type, found.id)
         row = storing.record_row(record_type, key)

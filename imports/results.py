@@ -20,7 +20,7 @@ from imports.status import current_states
 Selection = Literal["succeeded", "failed", "unprocessed"]
 SELECTIONS: Final[tuple[Selection, ...]] = get_args(Selection)
 
-_COLUMNS: Final = ("index", "record", "type", "outcome", "code", "pointer", "message", "data")
+_COLUMNS: Final = ("index", "record", "type", "outcome", "code", "pointer", "message", "data", "target")
 # A spreadsheet runs a cell that begins so as a formula (OWASP, CSV injection); an apostrophe makes it text.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -107,6 +107,7 @@ def _failed(job: ImportJob, batch: ImportBatch, keys: Keyring) -> Iterator[Line]
             "code": first.code,
             "pointer": first.pointer,
             "message": first.message,
+            **({"target": first.target} if first.mapping_stage else {}),
             "data": as_sent(failure.raw),
         }
 

@@ -1,4 +1,6 @@
-"""Failed records that are due are tried again: checks and store, as in their first batch, under the origin they had.
+"""Failed records that are due are tried again: checks, mapping and store, under the origin they had.
+
+The mapping is the one published now, not the one their job was accepted with: else to mend it would mend nothing.
 
 A try is noted before the work (`tries`, and `next_attempt_at` some seconds ahead) and decided with it in one
 transaction, so a worker that dies leaves the record due, and one that kills its workers does not do so for ever.
@@ -17,7 +19,7 @@ from django.db.models.functions import Now
 
 from audit.trail import audited
 from customers.keyring import Keyring, hold, keyring
-from imports import checking, failures, recounting, session, storing
+from imports import checking, failures, mappers, recounting, session, storing
 from imports.confinement import begin_batch
 from imports.failures import RetryPolicy, failure_row, retry_policy
 from imports.models import FailedRecord, ImportBatch, ImportJob
@@ -129,7 +131,8 @@ def _try_again(taken: Taken) -> None:
     origin = job if taken.origin_job_id == job.pk else ImportJob.objects.get(pk=taken.origin_job_id)
     keys = keyring(job.customer_id)
     raws = [as_it_stands(row, job, keys) for row in rows]
-    sorted_out = sort_out(raws, superseded=frozenset(), first_index=0, keys=keys, seal=True)
+    published = mappers.published(job.customer_id)
+    sorted_out = sort_out(raws, superseded=frozenset(), first_index=0, keys=keys, mappers=published, seal=True)
     incoming = [record._replace(position=rows[record.position].index) for record in sorted_out.incoming]
     place_of = {row.index: place for place, row in enumerate(rows)}
     for outcome, indexes in storing.store(incoming, job=origin, data_key_id=sorted_out.data_key_id):
@@ -172,17 +175,17 @@ def _write_failures(
     rows: list[tuple[Any, ...]] = []
     for row, problems in failed:
         first = problems[0]
-        category = failures.category_of(first.code)
+        category = failures.category_of(first)
         is_to_be_tried = category == FailedRecord.Category.RETRYABLE and taken.tries < taken.policy.tries
         rows.append(
             (
-                failures.stage_of(first.code).value,
+                first.stage,
                 first.code,
                 first.place[: failures.PLACE_LENGTH],
                 first.message,
                 sealer.seal(failures.encode_problems(problems), failure_row(job.uuid, row.index)),
                 category.value,
-                failures.group_key(row.type, FailedRecord.Stage.CHECK, first.code, first.place),
+                failures.group_key(row.type, first),
                 taken.policy.pause(taken.tries + 1) if is_to_be_tried else None,
                 row.pk,
             )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from django.db.models import Count
 
@@ -20,13 +20,18 @@ _KINDS: Final[dict[str, str]] = {"import": "import", "dry_run": "dryRun", "edit"
 
 
 class RecordError(TypedDict):
-    """`record` is the id as sent, or `#index` where the record has none that can be read."""
+    """`record` is the id as sent, or `#index` where the record has none that can be read.
+
+    `pointer` leads into the record as sent, `target`, which problems of a mapping have, into the mapped one; each is
+    empty where its place is not known.
+    """
 
     record: str
     error: str
     index: int
     code: str
     pointer: str
+    target: NotRequired[str]
 
 
 class ErrorCount(TypedDict):
@@ -41,9 +46,12 @@ class TypeCount(TypedDict):
 
 
 class JobSummary(Snapshot):
+    """`mappings` holds versions by record type; null while the import is open."""
+
     jobId: str
     kind: str
     source: str
+    mappings: dict[str, int] | None
     expiresAt: str
     links: dict[str, str]
 
@@ -63,6 +71,7 @@ def summarise(job: ImportJob, now: datetime) -> JobSummary:
         "jobId": str(job.uuid),
         "kind": _KINDS[job.kind],
         "source": job.source,
+        "mappings": job.mappings,
         "expiresAt": wire_time(job.expires_at),
         "links": links(job),
     }
@@ -109,13 +118,16 @@ def name_errors(job: ImportJob, failures: Iterable[FailedRecord]) -> list[Record
 def name_error(failure: Failure) -> RecordError:
     """One line of `errors`: the first fault of a record, under the id that it was sent with."""
     first = failure.problems[0]
-    return {
+    error: RecordError = {
         "record": checking.identity(failure.raw)[0] or f"#{failure.index}",
         "error": first.message,
         "index": failure.index,
         "code": first.code,
         "pointer": first.pointer,
     }
+    if first.mapping_stage:
+        error["target"] = first.target
+    return error
 
 
 def count_by_type(job: ImportJob) -> dict[str, TypeCount]:

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from audit.trail import audited, record
 from customers.keyring import keyring
-from imports import batching, storing
+from imports import batching, mappers, storing
 from imports.envelope import open_envelope
 from imports.failures import Failure
 from imports.intake import Submission, accept
@@ -33,6 +33,7 @@ def validate(submission: Submission) -> Verdict | ImportJob:
     if len(envelope.records) > AT_ONCE:
         return accept(submission, kind=ImportJob.Kind.DRY_RUN)
     keys = keyring(submission.customer_id)
+    published = mappers.published(submission.customer_id)
     outcomes: Counter[Outcome] = Counter()
     failures: list[Failure] = []
     for part in batching.split(envelope.records):
@@ -41,6 +42,7 @@ def validate(submission: Submission) -> Verdict | ImportJob:
             superseded=frozenset(part.superseded),
             first_index=part.first_index,
             keys=keys,
+            mappers=published,
             seal=False,
         )
         with transaction.atomic():

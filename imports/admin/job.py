@@ -18,14 +18,29 @@ REASONS = 20
 class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     """How far each import is and how it ended."""
 
-    list_display = ("short_job", "customer", "how_it_stands", "progress", "outcomes", "pace", "created_at")
+    list_display = ("short_job", "customer", "how_it_stands", "progress", "outcomes", "mapped_by", "pace", "created_at")
     list_select_related = ("customer", "hmac_key")
     list_filter = ("status", "kind")
     search_fields = ("uuid__exact", "request_id__exact", "customer__slug__exact")
     search_help_text = "A whole job id, a whole request id, or a customer's short name."
     concealed = ("metadata", "idempotency_digest", "body_digest")
     fieldsets = (
-        (None, {"fields": ("uuid", "customer", "kind", "status", "status_reason", "progress", "pace", "source")}),
+        (
+            None,
+            {
+                "fields": (
+                    "uuid",
+                    "customer",
+                    "kind",
+                    "status",
+                    "status_reason",
+                    "progress",
+                    "pace",
+                    "source",
+                    "mapped_by",
+                )
+            },
+        ),
         (
             "Records",
             {"fields": ("total", "created", "updated", "unchanged", "superseded", "failed", "unprocessed", "reasons")},
@@ -51,6 +66,11 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def outcomes(self, job: ImportJob) -> str:
         counts = ((getattr(job, name), name) for name in OUTCOMES)
         return ", ".join(f"{count:,} {name}" for count, name in counts if count) or "-"
+
+    @admin.display(description="mappings")
+    def mapped_by(self, job: ImportJob) -> str:
+        versions = (f"{record_type} {version}" for record_type, version in (job.mappings or {}).items())
+        return ", ".join(versions) or "-"
 
     @admin.display(description="progress")
     def progress(self, job: ImportJob) -> SafeString:

@@ -15,6 +15,7 @@ from imports import checking
 from imports.api.codes import CODES
 from imports.envelope import CSV, JSON, NDJSON
 from imports.json_document import MAX_RECORDS
+from imports.mapping.problem import CODES as MAPPING_CODES
 from imports.models import ImportJob
 from imports.parts import MAX_PARTS
 
@@ -123,6 +124,11 @@ class Summary(serializers.Serializer[Any]):
     jobId = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=["import", "dryRun", "edit"])
     source = serializers.CharField(allow_blank=True)
+    mappings = serializers.DictField(
+        child=serializers.IntegerField(min_value=1),
+        allow_null=True,
+        help_text="Versions of the mappings it runs with, by record type; null while it is open",
+    )
     status = serializers.ChoiceField(choices=ImportJob.Status.values)
     statusReason = serializers.CharField(allow_null=True)
     progress = Progress()
@@ -145,8 +151,13 @@ class RecordError(serializers.Serializer[Any]):
     record = serializers.CharField(help_text="The id as sent, or #index where there is none")
     error = serializers.CharField()
     index = serializers.IntegerField()
-    code = serializers.CharField(help_text=", ".join(checking.CODES))
-    pointer = serializers.CharField(allow_blank=True, help_text="JSON Pointer into the record")
+    code = serializers.CharField(
+        help_text=f"{', '.join(dict.fromkeys((*checking.CODES, *MAPPING_CODES)))}, or that of a mapping's record rule"
+    )
+    pointer = serializers.CharField(allow_blank=True, help_text="JSON Pointer into the record as sent")
+    target = serializers.CharField(
+        required=False, allow_blank=True, help_text="JSON Pointer into the mapped record, for problems of a mapping"
+    )
 
 
 class ErrorCount(serializers.Serializer[Any]):
@@ -271,7 +282,10 @@ class ResultLine(serializers.Serializer[Any]):
         choices=["created", "updated", "unchanged", "superseded", "failed", "unprocessed"]
     )
     code = serializers.CharField(allow_null=True)
-    pointer = serializers.CharField(allow_null=True)
+    pointer = serializers.CharField(allow_null=True, help_text="JSON Pointer into the record as sent")
+    target = serializers.CharField(
+        required=False, allow_blank=True, help_text="JSON Pointer into the mapped record, for problems of a mapping"
+    )
     message = serializers.CharField(allow_null=True)
     data = serializers.JSONField(required=False, help_text="The record as sent, for failed and unprocessed ones")
 

@@ -31,6 +31,7 @@ CODES: Final[dict[str, str]] = {
     "unmapped_conflict": "A field that is kept as it came has the name of a field that a rule writes.",
     "custom_field_too_long": "A custom field's value may have at most 1024 characters.",
     "too_many_custom_fields": "A record may have at most 50 custom fields.",
+    "mapped_too_large": "The mapped record has more than 1,048,576 bytes.",
     "schema": "The mapped record breaks the JSON Schema here.",
 }
 """Every code a record can fail with in its mapping; record rules bring their own code and message."""

@@ -28,12 +28,17 @@ def render() -> str:
     """The page as it has to stand in docs/."""
     from imports import checking
     from imports.api.codes import CODES
+    from imports.mapping.problem import CODES as MAPPING_CODES
 
     calls = (
         (f"`{name}`", str(code.status), code.meaning, code.next_step)
         for name, code in sorted(CODES.items(), key=lambda item: (item[1].status, item[0]))
     )
     records = ((f"`{name}`", message) for name, message in {**checking.CODES, **checking.STORE_CODES}.items())
+    # Not a code of its own: the keyword that was broken follows.
+    of_mapping = (
+        (f"`{'schema_KEYWORD' if name == 'schema' else name}`", message) for name, message in MAPPING_CODES.items()
+    )
     return "\n".join(
         (
             _INTRODUCTION,
@@ -47,6 +52,14 @@ def render() -> str:
             *_table(("code", "meaning"), records),
             "",
             f"The last {len(checking.STORE_CODES)} lie with the server: such a record is tried again by itself.",
+            "",
+            "## Codes of a record that does not fit its mapping",
+            "Where a mapping is published for the record's type. `pointer` leads into the record as you sent it;",
+            "`target` leads into the mapped record and stands alone where the fault shows only there. The keyword of",
+            "the JSON Schema follows its code in small letters, as in `schema_required` or `schema_max_length`. A",
+            "mapping's own record rules bring their own code and message.",
+            "",
+            *_table(("code", "meaning"), of_mapping),
             "",
         )
     )

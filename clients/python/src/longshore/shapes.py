@@ -22,6 +22,7 @@ class RecordError(TypedDict):
     index: NotRequired[int]
     code: NotRequired[str]
     pointer: NotRequired[str]
+    target: NotRequired[str]
 
 
 class Reason(TypedDict):
@@ -40,6 +41,7 @@ class Import(TypedDict):
     errors: list[RecordError]
     jobId: NotRequired[str]
     kind: NotRequired[str]
+    mappings: NotRequired[dict[str, int] | None]
     statusReason: NotRequired[str | None]
     errorsTruncated: NotRequired[bool]
     errorSummary: NotRequired[list[Reason]]
@@ -76,6 +78,7 @@ class ResultLine(TypedDict):
     code: NotRequired[str | None]
     pointer: NotRequired[str | None]
     message: NotRequired[str | None]
+    target: NotRequired[str]
     data: NotRequired[Any]
 
 
