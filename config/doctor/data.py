@@ -5,6 +5,7 @@ from typing import Final
 
 from django.db import connection
 from django.utils import timezone
+from msgspec import ValidationError
 
 from audit.models import AuditHead
 from audit.verification import verify_chain
@@ -12,7 +13,10 @@ from config.doctor.finding import Finding, State, found
 from customers import master_keys
 from customers.models import DataKey
 from customers.rewrapping import in_use
-from imports.models import ImportJob
+from imports.mapping.compiled import compile_mapping
+from imports.mapping.mistake import UnfitMapping
+from imports.mapping_rows import define
+from imports.models import ImportJob, Mapping
 
 # The newest events; `manage.py verify_audit` reads all of them.
 EVENTS_CHECKED: Final = 1_000
@@ -107,6 +111,23 @@ def data_keys() -> Finding:
     if set(used) <= {keys.ids[0]}:
         return Finding("Data keys", State.OK, says)
     return Finding("Data keys", State.WARNING, f"{says}: run manage.py rewrap_data_keys, so that the old one can go")
+
+
+def mappings() -> Finding:
+    """Every published mapping is one that this release runs; else its batches would fail one by one."""
+    unfit = []
+    published = Mapping.objects.filter(state=Mapping.State.PUBLISHED).order_by("pk")
+    for version in published.select_related("customer").prefetch_related("fields"):
+        try:
+            compile_mapping(define(version))
+        except (UnfitMapping, ValidationError):
+            unfit.append(f"{version.customer.slug} {version.record_type} {version.version}")
+    return found(
+        "Mappings",
+        not unfit,
+        f"{len(published):,} published, each compiles",
+        f"{', '.join(unfit)} no longer compile: manage.py mappings plan FILE says why, apply a mended one",
+    )
 
 
 def oldest_waiting() -> Finding:

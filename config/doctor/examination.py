@@ -25,5 +25,6 @@ def examine() -> Iterator[Finding]:
     yield servers.workers()
     yield data.data_keys()
     yield from data.references()
+    yield data.mappings()
     yield data.oldest_waiting()
     yield data.audit_trail()

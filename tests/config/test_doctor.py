@@ -16,6 +16,7 @@ from config.doctor import State, data, examine, host, servers
 from customers.models import DataKey
 from imports import doorbell
 from imports.models import ImportBatch, ImportJob, Record
+from tests.imports.mappings import mapping, publish
 from tests.imports.pipeline import bad_record, enrol, push, records, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,6 +62,16 @@ def fault(subject: str) -> str:
     """What the one fault of this subject says; fails where there is none."""
     (says,) = [found.says for found in examine() if found.subject == subject and found.state is State.FAULT]
     return says
+
+
+def test_a_mapping_that_no_longer_compiles_is_a_fault() -> None:
+    publish(enrol("BigCorp"), mapping())
+    assert next(found for found in examine() if found.subject == "Mappings").says == "1 published, each compiles"
+    execute("ALTER TABLE imports_fieldmapping DISABLE TRIGGER USER")
+    execute("UPDATE imports_fieldmapping SET data_type = 'ternary'")
+    execute("ALTER TABLE imports_fieldmapping ENABLE TRIGGER USER")
+    execute("ALTER TABLE imports_fieldmapping ENABLE ALWAYS TRIGGER field_mapping_stays")
+    assert "bigcorp customer 1 no longer compile" in fault("Mappings")
 
 
 @pytest.mark.usefixtures("listening_worker", "done_import")
