@@ -13,14 +13,14 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=130_000, help="default: %(default)s, just below 50 MB")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="longshore-bench-") as folder:
-        _use(Path(folder) / "data")
+        use(Path(folder) / "data")
         from bench.run import run  # needs the settings of that directory
 
         run(Path(folder), repetitions=args.repetitions, records=args.records)
     return 0
 
 
-def _use(data_dir: Path) -> None:
+def use(data_dir: Path) -> None:
     """A house of its own: nothing of the caller's is touched, and nothing of its settings is measured."""
     for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "MASTER_KEYS", "MASTER_KEYS_FILE", "WEB", "HOST"):
         os.environ.pop(name, None)

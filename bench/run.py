@@ -39,9 +39,9 @@ def run(folder: Path, *, repetitions: int, records: int) -> None:
         with psycopg.connect(url, autocommit=True) as database:
             journeys, intakes, stores = [], [], []
             for repetition in range(repetitions + 1):
-                _empty(database)
+                empty(database)
                 intake_floor = intake.measure(body)
-                _empty(database)
+                empty(database)
                 journey = travel(caller, processes, database, body, ask=False)
                 store_floor = store.measure()
                 if repetition:
@@ -49,13 +49,13 @@ def run(folder: Path, *, repetitions: int, records: int) -> None:
                     intakes.append(intake_floor)
                     stores.append(store_floor)
                     _print_repetition(repetition, journey, intake_floor, store_floor, records)
-            _empty(database)
+            empty(database)
             asked = travel(caller, processes, database, body, ask=True)
         connection.close()
         _print_table(journeys, intakes, stores, asked, records, store.facts())
 
 
-def _empty(database: "psycopg.Connection[tuple[object, ...]]") -> None:
+def empty(database: "psycopg.Connection[tuple[object, ...]]") -> None:
     """Every repetition meets the same empty tables."""
     database.execute("TRUNCATE imports_record, imports_batchattempt, imports_importjob CASCADE")
 
