@@ -34,8 +34,8 @@ def _run(folder: Path, *, repetitions: int, records: int) -> int:
     from bench.body import body as make_body
     from bench.journey import Journey, median, travel
     from bench.machine import describe
-    from bench.typical import MAPPINGS
     from bench.run import empty
+    from bench.typical import MAPPINGS
     from bench.wire import Caller
     from config.demo.house import open_house
     from customers.enrolment import create_customer
