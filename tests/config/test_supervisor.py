@@ -144,7 +144,8 @@ def test_what_a_start_waits_for_is_said_now_and_then(tmp_path: Path, monkeypatch
 
 
 def test_a_long_wait_is_told_at_growing_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, said = [0.0], []
+    clock: list[float] = [0.0]
+    said: list[str] = []
     monkeypatch.setattr("config.patience.time.monotonic", lambda: clock[0])
     own, eager = Patience(said.append), Patience(lambda text: said.append(f"at once: {text}"), first=0)
     for second in range(260):
