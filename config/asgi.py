@@ -23,7 +23,11 @@ async def _closed(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": Gate(django_application, idle_seconds=settings.BODY_IDLE_SECONDS),
+        "http": Gate(
+            django_application,
+            idle_seconds=settings.BODY_IDLE_SECONDS,
+            body_memory_mb=settings.WEB_BODY_MEMORY_MB,
+        ),
         "websocket": URLRouter(
             [
                 *websocket_urlpatterns,

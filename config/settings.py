@@ -175,6 +175,8 @@ X_FRAME_OPTIONS = "DENY"
 
 # What the parts of one import may have together, unpacked. A single body has 512 MB at most.
 IMPORT_MAX_MB = env.integer("IMPORT_MAX_MB", 4096, minimum=512)
+# What the bodies under way may take in one web process: at least the largest one in three quarters of it.
+WEB_BODY_MEMORY_MB = env.integer("WEB_BODY_MEMORY_MB", 512, minimum=128)
 # A body of which no byte came for this long is given up (408).
 BODY_IDLE_SECONDS = env.integer("BODY_IDLE_SECONDS", 30, minimum=1)
 REST_FRAMEWORK = {

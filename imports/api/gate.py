@@ -19,6 +19,7 @@ from django.db import connections
 from audit.context import Actor, acting_as
 from customers.signing import Token
 from imports.api import admission, throttling
+from imports.api.body_memory import BodyMemory
 from imports.api.call import REQUEST_ID_KEY, SCOPE_KEY, SignedCall
 from imports.api.head import Head, header_values, read_head
 from imports.api.idempotency import Turns
@@ -62,12 +63,20 @@ class _Progress:
 
 
 class Gate:
-    """Wraps Django's ASGI application. One a process: it holds the places for large bodies and a few threads."""
+    """Wraps Django's ASGI application. One a process: it holds the room for bodies and a few threads."""
 
-    def __init__(self, django: Application, *, idle_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        django: Application,
+        *,
+        idle_seconds: float,
+        body_memory_mb: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._django = django
         self._idle_seconds = idle_seconds
         self._clock = clock
+        self._memory = BodyMemory(body_memory_mb)
         self._slots = Slots()
         self._turns = Turns()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gate")
@@ -144,6 +153,8 @@ class Gate:
             progress.is_repetition = True
             scope[SCOPE_KEY] = call
             return
+        if head.length:
+            await held.enter_async_context(self._memory.place(call.customer_id, head.length))
         progress.is_body_begun = True
         wire, digest = await receive_body(receive, length=head.length, idle_seconds=self._idle_seconds)
         progress.is_body_read = True

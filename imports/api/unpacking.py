@@ -1,8 +1,8 @@
 """gzip bodies -> plain bytes, and how many large bodies one process opens at a time.
 
-Peak memory of one call: the wire body (at most 50 MB) and its unpacked form (at most 512 MB, grown in place: getvalue()
-of a BytesIO hands its buffer over without a copy), and after unpacking the latter alone. With two slots a process holds
-at most two such bodies, whatever its callers send.
+Peak memory of one call: the wire body (at most 50 MB, within imports.api.body_memory) and its unpacked form (at most
+512 MB, grown in place: getvalue() of a BytesIO hands its buffer over without a copy), and after unpacking the latter
+alone. With two slots a process holds at most two such bodies unpacked, whatever its callers send.
 """
 
 import asyncio

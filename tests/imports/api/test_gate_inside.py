@@ -81,7 +81,7 @@ def ask(
         sent.append(dict(message))
 
     async def scene() -> None:
-        gate = Gate(django or Django(), idle_seconds=0.2, clock=clock)
+        gate = Gate(django or Django(), idle_seconds=0.2, body_memory_mb=128, clock=clock)
         setting(gate)
         scope = {
             "type": "http",
