@@ -1,64 +1,21 @@
-"""A mapping of twelve typical fields for the records of bench/body.py, with a schema and masks."""
+"""The twelve fields of bench/mapping.py with masks and a stricter schema, for each type of bench/body.py."""
 
-from typing import Final
+from typing import Any, Final
 
-from imports.mapping.definition import FieldRule, Mapping, MaskPattern, Transform
+import msgspec
 
-_TRIM: Final = Transform("trim")
+from bench.mapping import FIELDS, mapping
 
-_FIELDS: Final = (
-    FieldRule(
-        target="attributes.fullName",
-        type="string",
-        source="attributes.name",
-        transforms=(_TRIM,),
-        mandatory=True,
-        classification="confidential",
-    ),
-    FieldRule(
-        target="attributes.contact.email",
-        type="string",
-        source="attributes.email",
-        transforms=(_TRIM, Transform("lower")),
-        classification="confidential",
-        mask="custom",
-        mask_pattern=MaskPattern("^[^@]+", "***"),
-    ),
-    FieldRule(
-        target="attributes.contact.phone",
-        type="string",
-        source="attributes.phone",
-        transforms=(Transform("replace", {"text": " ", "by": ""}),),
-        classification="restricted",
-    ),
-    FieldRule(target="attributes.address.street", type="string", source="attributes.street", transforms=(_TRIM,)),
-    FieldRule(target="attributes.address.city", type="string", source="attributes.city", transforms=(_TRIM,)),
-    FieldRule(target="attributes.balance", type="decimal", source="attributes.balance", mandatory=True),
-    FieldRule(target="attributes.isActive", type="boolean", source="attributes.active", default=False),
-    FieldRule(target="attributes.customerSince", type="date", source="attributes.since"),
-    FieldRule(
-        target="attributes.segment",
-        type="enum",
-        values=("ENT", "MID", "SMB", "PUB"),
-        source="customFields.segment",
-        transforms=(
-            Transform("lookup", {"table": {"enterprise": "ENT", "mid-market": "MID", "small": "SMB", "public": "PUB"}}),
-        ),
-    ),
-    FieldRule(
-        target="customFields.agent",
-        type="string",
-        source="customFields.owner",
-        transforms=(Transform("prefix", {"text": "crm/"}),),
-    ),
-    FieldRule(
-        target="customFields.reference",
-        type="string",
-        source="customFields.externalRef",
-        transforms=(Transform("mask", {"how": "partial"}),),
-    ),
-    FieldRule(target="attributes.note", type="string", source="customFields.note", absent="blank"),
-)
+_MASKS: Final[dict[str, dict[str, Any]]] = {
+    "attributes.name": {"classification": "confidential"},
+    "attributes.contact.email": {
+        "classification": "confidential",
+        "mask": "custom",
+        "mask_pattern": {"pattern": "^[^@]+", "by": "***"},
+    },
+    "attributes.contact.phone": {"classification": "restricted"},
+    "customFields.crmRef": {"transforms": [{"name": "mask", "arguments": {"how": "partial"}}]},
+}
 
 _SCHEMA: Final = {
     "type": "object",
@@ -66,22 +23,23 @@ _SCHEMA: Final = {
     "properties": {
         "attributes": {
             "type": "object",
-            "required": ["fullName", "balance", "isActive"],
+            "required": ["name", "contact", "balance", "active"],
             "properties": {
-                "fullName": {"type": "string", "minLength": 1, "maxLength": 200},
+                "name": {"type": "string", "minLength": 1, "maxLength": 200},
                 "contact": {
                     "type": "object",
+                    "required": ["email"],
                     "properties": {
-                        "email": {"type": "string", "pattern": "^[^@ ]+@[^@ ]+$"},
+                        "email": {"type": "string", "pattern": "^[^@ ]+@[^@ ]+$", "maxLength": 254},
                         "phone": {"type": "string", "pattern": "^\\+[0-9]{6,15}$"},
                     },
                     "additionalProperties": False,
                 },
                 "address": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 100}}},
                 "balance": {"type": "number", "minimum": 0, "maximum": 1_000_000},
-                "isActive": {"type": "boolean"},
+                "active": {"type": "boolean"},
                 "customerSince": {"type": "string", "format": "date"},
-                "segment": {"enum": ["ENT", "MID", "SMB", "PUB"]},
+                "segment": {"enum": ["E", "M", "S", "P"]},
             },
         },
         "customFields": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 1024}},
@@ -89,6 +47,8 @@ _SCHEMA: Final = {
 }
 
 MAPPINGS: Final = tuple(
-    Mapping(type=record_type, fields=_FIELDS, unmapped="refuse", schema=_SCHEMA)
+    msgspec.structs.replace(
+        mapping(fields=[rule | _MASKS.get(rule["target"], {}) for rule in FIELDS], schema=_SCHEMA), type=record_type
+    )
     for record_type in ("customer", "order", "product")
 )
