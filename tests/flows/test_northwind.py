@@ -1,10 +1,23 @@
 """The spine: real records through the public door, into encrypted storage, and back out."""
 
+import hashlib
 import json
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from imports import checking
 from tests.flows.foreign import Answer, call
-from tests.flows.house import House
+from tests.flows.house import ROOT, House
+
+EXAMPLE = ROOT / "docs" / "examples" / "northwind.yaml"
+GOLDEN = ROOT / "tests" / "imports" / "mapping" / "northwind.json"
+
+
+class Found(msgspec.Struct):
+    record: checking.Record
 
 
 def test_northwind_goes_in_whole_and_is_unchanged_when_pushed_again(house: House, northwind: Path) -> None:
@@ -28,6 +41,30 @@ def test_northwind_goes_in_whole_and_is_unchanged_when_pushed_again(house: House
         lines = list(client.results(status["jobId"], "succeeded"))
     assert [line["record"] for line in lines] == [record["id"] for record in sent]
     assert [line["index"] for line in lines] == list(range(998))
+
+
+def test_northwind_is_stored_as_the_example_maps_it(house: House, northwind: Path) -> None:
+    """Every record is looked up and held against the golden digests, digit by digit."""
+    credentials = house.enrol("Mapped Northwind")
+    house.manage("mappings", "apply", str(EXAMPLE), "--customer", credentials.customer)
+    sent = json.loads(northwind.read_text())["records"]
+
+    status = json.loads(house.longshore(credentials, "push", str(northwind), "--watch", "--json").stdout)
+    assert status["mappings"] == {"customer": 1, "order": 1, "product": 1}
+    assert status["progress"] == {"total": 998, "processed": 998, "failed": 0}
+    assert status["outcomes"]["created"] == 998
+    again = json.loads(house.longshore(credentials, "push", str(northwind), "--watch", "--json").stdout)
+    assert again["outcomes"]["unchanged"] == 998
+
+    read = msgspec.json.Decoder(Found, float_hook=msgspec.Raw).decode
+    digests: dict[str, Any] = defaultdict(hashlib.sha256)
+    for item in sent:
+        body = json.dumps({"type": item["type"], "id": item["id"]}).encode()
+        key = (house.url, credentials.key_id, credentials.secret)
+        record = read(call(*key, "POST", "/api/v1/records/lookup", body=body).body).record
+        digests[record.type].update(checking.encode([record.id, record.attributes, record.customFields or {}]) + b"\n")
+    golden = {kind: of_kind["sha256"] for kind, of_kind in json.loads(GOLDEN.read_text()).items()}
+    assert {kind: digest.hexdigest() for kind, digest in digests.items()} == golden
 
 
 def test_a_stranger_sees_nothing_of_another_customers_import(house: House, northwind: Path) -> None:
