@@ -104,9 +104,14 @@ class CompiledMapping:
                 except Unfit as err:
                     problems.append(problem(err.code))
         if self._schema is not None:
+            try:
+                view = self._view(mapped)
+            except Unfit as err:
+                # A number that is kept as it came, and too large to be compared with any other.
+                return [*problems, problem(err.code)]
             problems += [
                 Problem(found.code, self._pointers.get(found.target, ""), found.target, found.message)
-                for found in self._schema.check_view(self._view(mapped))
+                for found in self._schema.check_view(view)
             ]
         return problems
 

@@ -116,8 +116,11 @@ _PLAIN: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("map", "seq",
 
 def _read_yaml(text: str) -> Any:
     try:
-        depth = 0
+        depth = values = 0
         for event in yaml.parse(text, Loader=_Loader):
+            values += isinstance(event, yaml.NodeEvent)
+            if values > MAX_VALUES:
+                raise _unfit(f"a document has at most {MAX_VALUES:,} values")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise RecursionError

@@ -120,7 +120,7 @@ def _over(factor: Decimal, divisor: Decimal, places: int | None, mode: Mode) -> 
         try:
             quotient = context.divide(EXACT.multiply(value, factor), divisor)
         except decimal.DecimalException as err:
-            raise Unfit("number_endless" if context.flags[decimal.Inexact] else "number_out_of_range") from err
+            raise Unfit("number_endless" if type(err) is decimal.Inexact else "number_out_of_range") from None
         return quotient if finish is None else finish(quotient)
 
     return step

@@ -1,5 +1,6 @@
 """A compiled mapping: fields, what has no rule, record rules, the schema, and every problem at once."""
 
+import json
 from typing import Any
 
 import pytest
@@ -224,6 +225,22 @@ def test_kept_custom_fields_count_against_the_limit() -> None:
     assert problems(compiled, {"more": "x"}, many) == [("too_many_custom_fields", "", "/customFields")]
 
 
+@pytest.mark.parametrize(
+    "name", ['"); import os; ("', "a'b", "a\nb", "a\\", "{v}", "MISSING", "run", "\u2028", "__class__"]
+)
+def test_a_name_is_a_name_and_never_code(name: str) -> None:
+    quoted = json.dumps(name)
+    compiled = mapping(
+        rule(
+            f"{quoted}.{quoted}", f"{quoted}.{quoted}", transforms=[Transform("prefix", {"text": name})], default=name
+        ),
+        FieldRule(target=f"customFields.{quoted}", type="string", source=f"customFields.{quoted}"),
+    )
+    assert run(compiled, {name: {name: "x"}}, {name: "y"}) == ({name: {name: f"{name}x"}}, {name: "y"})
+    code = compiled._run.__code__
+    assert name not in [text for text in code.co_consts if text not in ("source_shape", None)]
+
+
 def test_rules_and_schema_see_the_mapped_record() -> None:
     compiled = mapping(
         rule("name", "n"),
@@ -243,6 +260,14 @@ def test_rules_and_schema_see_the_mapped_record() -> None:
         ("schema_min_length", "/attributes/n", "/attributes/name"),
         ("schema_minimum", "/attributes/p", "/attributes/price"),
     ]
+
+
+@pytest.mark.parametrize("unmapped", ["drop", "keep"])
+def test_a_number_beyond_all_bounds_is_kept_but_fits_no_schema(unmapped: str) -> None:
+    fields = [rule("p", "p", type="decimal")] if unmapped == "drop" else []
+    assert run(mapping(*fields, unmapped=unmapped), '{"p":1e400000000}') == {"p": ("number", "1e400000000")}
+    compiled = mapping(*fields, unmapped=unmapped, schema={"type": "object"})
+    assert problems(compiled, '{"p":1e400000000}') == [("number_out_of_range", "", "")]
 
 
 def test_what_is_given_is_not_changed_and_what_comes_can_be_encoded() -> None:

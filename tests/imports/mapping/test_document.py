@@ -185,6 +185,7 @@ def test_an_alias_is_taken_where_it_stays_small() -> None:
         (b"a: \xff", "UTF-8"),
         ("mappings: {}", "list"),
         ("- 1", "mappings"),
+        ("a: [" + "a," * 100_000 + "]", "values"),
     ],
 )
 def test_a_text_that_cannot_be_used_says_why(text: str | bytes, says: str) -> None:
