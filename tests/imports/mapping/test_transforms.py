@@ -1,14 +1,19 @@
 """Every transform does what its example says, and a wrong use of one is refused beforehand."""
 
 import hashlib
+from datetime import UTC
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import Raw
 
+from imports.checking import encode
+from imports.mapping.casting import caster
 from imports.mapping.definition import Transform
 from imports.mapping.path import MISSING
-from imports.mapping.problem import Unfit
+from imports.mapping.problem import CODES, Unfit
 from imports.mapping.transforms import REGISTRY, prepare
 from tests.imports.mapping.transforms.steps import code, run
 
@@ -107,3 +112,34 @@ def test_a_mask_keeps_no_more_than_it_says() -> None:
     assert run("mask", "4111111111111111") == "***"
     assert run("mask", "4111-1111", how="custom", pattern={"pattern": "[0-9]", "by": "#"}) == "####-####"
     assert run("mask", "nothing", how="custom", pattern={"pattern": "[0-9]", "by": "#"}) == "***"
+
+
+anything = st.recursive(
+    st.one_of(
+        st.none(),
+        st.just(MISSING),
+        st.booleans(),
+        st.integers(),
+        st.text(max_size=20),
+        st.decimals(allow_nan=False, allow_infinity=False).map(lambda number: Raw(str(number).encode())),
+        st.sampled_from([Raw(b"1e400000000"), "1e400000000", 10**450, "9999-12-31T23:59:59-23:59", "0001-01-01"]),
+        st.dates(),
+        st.datetimes(timezones=st.just(UTC)),
+        st.decimals(allow_nan=False, allow_infinity=False),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+@settings(max_examples=60)
+@given(anything, st.sampled_from(["string", "integer", "decimal", "boolean", "date", "datetime", "list", "object"]))
+def test_any_value_gives_a_value_of_the_type_or_a_problem_that_is_listed(name: str, value: Any, kind: str) -> None:
+    arguments, _, _ = REGISTRY[name].example
+    try:
+        found = run(name, value, **arguments)
+        if found is not None and found is not MISSING:
+            encode(caster(kind)(found))
+    except Unfit as err:
+        assert err.code in CODES
