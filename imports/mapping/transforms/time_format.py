@@ -76,7 +76,8 @@ class Reader:
         parts = found.groupdict()
         try:
             return Moment(self._day(parts), _time(parts), _offset(parts.get("z")))
-        except ValueError:
+        except (ValueError, OverflowError, KeyError):
+            # KeyError: a letter that only looks the same without its case, such as a long s.
             return None
 
     def _day(self, parts: dict[str, str]) -> date:

@@ -52,6 +52,7 @@ def test_a_short_name_may_lack_its_point() -> None:
         ("%Y-%m-%d", "0000-01-01"),
         ("%Y%j", "2023366"),
         ("%Y%j", "2023000"),
+        ("%Y%j", "9999999"),
         ("%a %Y-%m-%d", "Mon 2024-03-15"),
         ("%Y-%m-%d %H:%M", "2024-03-15 24:00"),
         ("%Y-%m-%d %I:%M %p", "2024-03-15 13:00 PM"),
@@ -79,6 +80,21 @@ BERLIN = {"formats": ["%Y-%m-%d %H:%M"], "zone": "Europe/Berlin"}
 )
 def test_a_local_time_gets_the_offset_of_its_zone_then(text: str, gives: str) -> None:
     assert caster("datetime")(run("parse_datetime", text, **BERLIN)) == gives
+
+
+@pytest.mark.parametrize("text", ["0001-01-01 00:00", "9999-12-31 23:59"])
+def test_the_first_and_last_times_are_times(text: str) -> None:
+    for zone in ("Europe/Berlin", "Pacific/Kiritimati", "America/Los_Angeles"):
+        found = run("parse_datetime", text, formats=["%Y-%m-%d %H:%M"], zone=zone)
+        assert caster("datetime")(found).startswith(text[:10])
+        assert caster("date")(found) == text[:10]
+
+
+@given(st.text(max_size=12), st.sampled_from(["en", "de", "tr", "el", "lt", "az"]))
+def test_any_text_is_a_date_or_is_none(text: str, locale: str) -> None:
+    for format in ("%d %B %Y", "%d %b %Y", "%A %d %m %Y"):
+        assert code("parse_date", text, formats=[format], locale=locale) in ("", "not_a_date")
+        assert code("parse_date", f"01 {text} 2024", formats=[format], locale=locale) in ("", "not_a_date")
 
 
 def test_a_time_in_the_gap_never_was() -> None:
