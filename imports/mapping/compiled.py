@@ -110,10 +110,19 @@ class CompiledMapping:
                 # A number that is kept as it came, and too large to be compared with any other.
                 return [*problems, problem(err.code)]
             problems += [
-                Problem(found.code, self._pointers.get(found.target, ""), found.target, found.message)
+                Problem(found.code, self._source_of(found.target), found.target, found.message)
                 for found in self._schema.check_view(view)
             ]
         return problems
+
+    def _source_of(self, target: str) -> str:
+        """Where the value at a pointer into the mapped record came from, also in a list's element; empty if unknown."""
+        if target in self._pointers:
+            return self._pointers[target]
+        steps = target.split("/")
+        indexes = iter([step for step in steps if step.isdecimal()])
+        source = self._pointers.get("/".join("*" if step.isdecimal() else step for step in steps), "")
+        return "/".join(next(indexes, "*") if step == "*" else step for step in source.split("/"))
 
 
 def compile_mapping(mapping: Mapping) -> CompiledMapping:

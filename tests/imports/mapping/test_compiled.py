@@ -262,6 +262,18 @@ def test_rules_and_schema_see_the_mapped_record() -> None:
     ]
 
 
+def test_a_schemas_error_in_a_list_names_the_element_it_came_from() -> None:
+    compiled = mapping(
+        rule("lines[*].n", "items[*].qty", type="integer"),
+        schema={
+            "properties": {"attributes": {"properties": {"lines": {"items": {"properties": {"n": {"minimum": 1}}}}}}}
+        },
+    )
+    assert problems(compiled, {"items": [{"qty": 1}, {"qty": 0}]}) == [
+        ("schema_minimum", "/attributes/items/1/qty", "/attributes/lines/1/n")
+    ]
+
+
 @pytest.mark.parametrize("unmapped", ["drop", "keep"])
 def test_a_number_beyond_all_bounds_is_kept_but_fits_no_schema(unmapped: str) -> None:
     fields = [rule("p", "p", type="decimal")] if unmapped == "drop" else []
