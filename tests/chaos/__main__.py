@@ -5,22 +5,30 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
+from config.embedded import EmbeddedServers
 from tests.chaos.blows import Plan
+from tests.chaos.control import run_control
 from tests.chaos.house import ChaosHouse, chaos_house
 from tests.chaos.importing import run_import
 from tests.chaos.ordering import run_order
 from tests.chaos.posting import run_posts
 from tests.chaos.report import Report
+from tests.chaos.rotation import run_alone
 from tests.chaos.soak import run_soak
 from tests.chaos.stopping import run_stops
 from tests.chaos.surviving import run_supervisor
 
 IDLE_SECONDS = 3
 RECOVERY_SECONDS = 5.0
+CONTROL_KILLS = 120
+ROTATION_KILLS = 20
 
-Run = Callable[[ChaosHouse, argparse.Namespace], Report]
+InHouse = Callable[[ChaosHouse, argparse.Namespace], Report]
+Run = Callable[[Path, argparse.Namespace], Report]
 
 
 def kills(house: ChaosHouse, options: argparse.Namespace) -> Report:
@@ -58,14 +66,50 @@ def soak(house: ChaosHouse, options: argparse.Namespace) -> Report:
     return run_soak(house, seed=options.seed, minutes=options.minutes)
 
 
+def control(folder: Path, options: argparse.Namespace) -> Report:
+    servers = EmbeddedServers(folder / "data")
+    addresses = servers.start(output=folder / "servers.log")
+    try:
+        return run_control(
+            addresses.database_url,
+            addresses.redis_url,
+            seed=options.seed,
+            records=options.records or 300_000,
+            kills=min(options.kills, CONTROL_KILLS),
+            workers=options.workers,
+        )
+    finally:
+        servers.stop()
+
+
+def rotation(_folder: Path, options: argparse.Namespace) -> Report:
+    """In a process of its own, since it works in a Django that is set up for a test database."""
+    arguments = {"records": options.records or 500_000, "kills": min(options.kills, ROTATION_KILLS)}
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(run_alone, **arguments, seed=options.seed).result()
+
+
+def in_house(run: InHouse, **environment: object) -> Run:
+    """The run in a house of its own in the folder."""
+
+    def go(folder: Path, options: argparse.Namespace) -> Report:
+        settings = {"WORKERS": options.workers, **environment}
+        with chaos_house(folder / "data", **{name: str(value) for name, value in settings.items()}) as house:
+            return run(house, options)
+
+    return go
+
+
 RUNS: dict[str, Run] = {
-    "kills": kills,
-    "mixed": mixed,
-    "posts": posts,
-    "order": order,
-    "supervisor": supervisor,
-    "stopped": stopped,
-    "soak": soak,
+    "kills": in_house(kills),
+    "mixed": in_house(mixed),
+    "control": control,
+    "posts": in_house(posts),
+    "order": in_house(order),
+    "supervisor": in_house(supervisor),
+    "stopped": in_house(stopped, DATABASE_IDLE_SECONDS=IDLE_SECONDS),
+    "rotation": rotation,
+    "soak": in_house(soak),
 }
 
 
@@ -80,20 +124,12 @@ def main() -> int:
     options = parser.parse_args()
     clean = True
     for name in options.run or RUNS:
-        with (
-            tempfile.TemporaryDirectory(prefix="longshore-chaos-") as folder,
-            chaos_house(Path(folder) / "data", **_environment(name, options)) as house,
-        ):
-            report = RUNS[name](house, options)
+        with tempfile.TemporaryDirectory(prefix="longshore-chaos-") as folder:
+            report = RUNS[name](Path(folder), options)
         print(f"{name} {report.line()}", flush=True)
         clean = clean and not report.faults()
     print("clean" if clean else "NOT CLEAN")
     return 0 if clean else 1
-
-
-def _environment(name: str, options: argparse.Namespace) -> dict[str, str]:
-    workers = {"WORKERS": str(options.workers)}
-    return {**workers, "DATABASE_IDLE_SECONDS": str(IDLE_SECONDS)} if name == "stopped" else workers
 
 
 if __name__ == "__main__":

@@ -39,7 +39,16 @@ def push(redis_url: str, *, first: int, records: int, size: int) -> None:
 
 def work() -> None:
     plain = queue(os.environ["REDIS_URL"])
-    Worker([plain], connection=plain.connection, serializer=JSONSerializer).work(logging_level="ERROR")
+    # RQ looks for what dead workers left as often as it can: its own settings take many minutes.
+    worker = Worker(
+        [plain],
+        connection=plain.connection,
+        serializer=JSONSerializer,
+        worker_ttl=20,
+        job_monitoring_interval=1,
+        maintenance_interval=2,
+    )
+    worker.work(logging_level="ERROR")
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["work"]:

@@ -1,10 +1,8 @@
-"""Data keys rotate under a running import while the rotator is killed: `python -m tests.chaos.rotation`.
+"""Data keys rotate under a running import while the rotator is killed, and everything is read all the time.
 
-Everything is read all the time: records, batches, failed records and the signing secret. The figures and the seed are
-printed; the exit status is 1 where a value did not open, a record is missing or a ciphertext is left behind.
+Read are records, batches, failed records and the signing secret, as other processes would.
 """
 
-import argparse
 import json
 import os
 import random
@@ -13,24 +11,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Final
 
 from audit.clock import database_now
+from tests.chaos.report import Report
+from tests.flows.house import ROOT
 
-HOUSE = Path(__file__).resolve().parents[2]
-BODY_RECORDS = 25_000
-SAMPLE = 100
+BODY_RECORDS: Final = 25_000
+SAMPLE: Final = 100
 
 
 @dataclass
-class Figures:
-    """What a run showed. All is well where `faults` is empty."""
+class Rotation(Report):
+    """`kills_in_work` fell when some values had been moved and some were left; `problems` are what readers met."""
 
-    seed: int
-    records: int
+    records: int = 0
     kills: int = 0
     kills_in_work: int = 0
     rotations: int = 0
@@ -41,51 +38,84 @@ class Figures:
     records_stored: int = 0
     left_under_old_keys: int = 0
     old_keys_destroyed: int = 0
-    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def faults(self) -> list[str]:
+        found = list(self.problems)
+        found += ["no kill fell into the work"] * (self.kills_in_work == 0)
+        found += ["nothing was imported or read meanwhile"] * (not self.imported_meanwhile or not self.values_read)
+        found += [f"{self.left_under_old_keys} values are left under an old key"] * (self.left_under_old_keys != 0)
+        found += ["an old key was not destroyed"] * (self.old_keys_destroyed != 2 * self.rotations)
+        found += [f"{self.records_stored} records are stored"] * (self.records_stored != self.records)
+        return found
 
 
-def run(*, records: int, kills: int, seed: int, work_seconds: float = 0.4) -> Figures:
-    """One run on the database that Django is set up for, whose tables may hold nothing else of the customer Chaos."""
+def run_rotation(*, records: int, kills: int, seed: int, work_seconds: float = 0.0) -> Rotation:
+    """On the database that Django is set up for. A rotator is killed within `work_seconds` of its first progress."""
     from customers import rotation
     from customers.models import DataKey
     from imports import key_rotation
     from imports.models import Record
     from tests.imports.pipeline import enrol
 
-    dice = random.Random(seed)
-    figures = Figures(seed, records)
+    dice, began = random.Random(seed), time.monotonic()
+    report = Rotation(seed, records)
     caller = enrol(f"Chaos {seed}")
     _import(caller, range(records), 0)
     over = Event()
     threads = [
-        _Background(lambda turn: _read(caller, random.Random(seed + turn), figures), over),
-        _Background(lambda turn: _update(caller, records, turn, figures), over),
+        _Background(lambda turn: _read(caller, random.Random(seed + turn), report), over),
+        _Background(lambda turn: _update(caller, records, turn, report), over),
     ]
-    for _ in range(kills):
-        if not DataKey.objects.retired().filter(customer=caller.customer).exists() or not _left(caller):
-            figures.rotations += rotation.begin(caller.customer, now=database_now())
-        before = _left(caller)
-        _kill_a_rotator(caller, dice.uniform(0.0, work_seconds))
-        figures.kills += 1
-        figures.kills_in_work += before > _left(caller) > 0
-    over.set()
-    for thread in threads:
-        thread.join()
-        if thread.raised is not None:
-            figures.faults.append(f"{type(thread.raised).__name__}: {thread.raised}")
-    figures.rotations += rotation.begin(caller.customer, now=database_now())
-    began = time.monotonic()
-    figures.moved_at_the_end = sum(key_rotation.work_off(caller.customer))
-    figures.seconds_at_the_end = round(time.monotonic() - began, 2)
-    figures.left_under_old_keys = _left(caller)
-    _destroy(caller, figures)
-    figures.records_stored = Record.objects.filter(customer=caller.customer).count()
-    _read_all(caller, figures)
-    if figures.left_under_old_keys:
-        figures.faults.append("ciphertext is left under an old key")
-    if figures.records_stored != records:
-        figures.faults.append(f"{figures.records_stored} of {records} records are stored")
-    return figures
+    try:
+        while report.kills < kills:
+            if not DataKey.objects.retired().filter(customer=caller.customer).exists() or not _left(caller):
+                report.rotations += rotation.begin(caller.customer, now=database_now())
+            before = _left(caller)
+            report.kills += _kill_a_rotator(caller, before, dice.uniform(0.0, work_seconds))
+            report.kills_in_work += before > _left(caller) > 0
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    report.problems = [f"{type(one.raised).__name__}: {one.raised}" for one in threads if one.raised is not None]
+    report.rotations += rotation.begin(caller.customer, now=database_now())
+    ends_at = time.monotonic()
+    report.moved_at_the_end = sum(key_rotation.work_off(caller.customer))
+    report.seconds_at_the_end = round(time.monotonic() - ends_at, 2)
+    report.left_under_old_keys = _left(caller)
+    _destroy(caller, report)
+    report.records_stored = Record.objects.filter(customer=caller.customer).count()
+    _read_all(caller, report)
+    report.seconds = round(time.monotonic() - began, 1)
+    return report
+
+
+def run_alone(*, records: int, kills: int, seed: int) -> Rotation:
+    """The same in a process without pytest, which this sets up: servers and a test database of its own."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    from tests import servers
+
+    servers._start()
+    django.setup()
+    from django.db import connection, connections
+
+    from audit.context import Actor, acting_as
+    from imports import attempts
+
+    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    try:
+        with acting_as(Actor("command", "chaos")):
+            return run_rotation(records=records, kills=kills, seed=seed, work_seconds=3.0)
+    finally:
+        if attempts._note is not None:
+            attempts._note.close()
+        connections.close_all()
+        connection.creation.destroy_test_db(os.environ["DATABASE_URL"].rpartition("/")[2], verbosity=0)
+        servers._stop()
 
 
 class _Background(Thread):
@@ -121,15 +151,15 @@ def _import(caller: Any, numbers: range, turn: int) -> None:
         work()
 
 
-def _update(caller: Any, records: int, turn: int, figures: Figures) -> None:
+def _update(caller: Any, records: int, turn: int, report: Rotation) -> None:
     """An import of a fifth of the records, changed."""
     size = max(records // 5, 1)
     start = (turn * size) % records
     _import(caller, range(start, min(start + size, records)), turn)
-    figures.imported_meanwhile += size
+    report.imported_meanwhile += size
 
 
-def _read(caller: Any, dice: random.Random, figures: Figures) -> None:
+def _read(caller: Any, dice: random.Random, report: Rotation) -> None:
     """Opens some of everything as another process would: with its ring of up to a minute ago, or a new one."""
     from customers.keyring import forget, keyring
     from customers.models import HmacKey
@@ -144,19 +174,19 @@ def _read(caller: Any, dice: random.Random, figures: Figures) -> None:
     for row in mine.filter(key__gte=dice.randbytes(16))[:SAMPLE]:
         content = json.loads(opener.open(bytes(row.payload), record_row(row.type, bytes(row.key))))
         assert content["id"] == f"R-{content['attributes']['number']}"
-        figures.values_read += 1
+        report.values_read += 1
     job = dice.choice(list(ImportJob.objects.filter(customer=caller.customer)))
     for selection in results.SELECTIONS[:2]:
         for batch in results.batches_of(job, selection)[:1]:
-            figures.values_read += len(results.as_ndjson(results.lines(job, batch, selection)).splitlines())
+            report.values_read += len(results.as_ndjson(results.lines(job, batch, selection)).splitlines())
     assert HmacKey.objects.get(pk=caller.key.key.pk).secret.reveal() == caller.key.secret
     time.sleep(0.02)
 
 
-def _read_all(caller: Any, figures: Figures) -> None:
+def _read_all(caller: Any, report: Rotation) -> None:
     from tests.imports.pipeline import stored_by
 
-    figures.values_read += len(stored_by(caller))
+    report.values_read += len(stored_by(caller))
 
 
 def _left(caller: Any) -> int:
@@ -166,25 +196,24 @@ def _left(caller: Any) -> int:
     return sum(remaining(key) for key in DataKey.objects.retired().filter(customer=caller.customer))
 
 
-def _kill_a_rotator(caller: Any, seconds: float) -> None:
-    """Starts a rotator of its own process and kills it so long after it began to work."""
+def _kill_a_rotator(caller: Any, left: int, seconds: float) -> bool:
+    """Starts `manage.py rotate_data_keys` and kills it so long after its first progress; False where it had ended."""
     from tests.live import test_database_url
 
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.rotation", "--rotate", str(caller.customer.pk)],
-        cwd=HOUSE,
+        [sys.executable, "manage.py", "rotate_data_keys", "--skip-checks"],
+        cwd=ROOT,
         env={**os.environ, "DATABASE_URL": test_database_url()},
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
-    assert child.stdout is not None
-    child.stdout.readline()
+    while child.poll() is None and _left(caller) == left:
+        time.sleep(0.01)
     time.sleep(seconds)
     child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    return child.wait() == -signal.SIGKILL
 
 
-def _destroy(caller: Any, figures: Figures) -> None:
+def _destroy(caller: Any, report: Rotation) -> None:
     """The old keys' time of rest is over at once: every key that is empty goes."""
     from datetime import timedelta
 
@@ -194,59 +223,5 @@ def _destroy(caller: Any, figures: Figures) -> None:
 
     later = database_now() + timedelta(seconds=rotation.SETTLE_SECONDS)
     for key in DataKey.objects.retired().filter(customer=caller.customer):
-        figures.old_keys_destroyed += rotation.destroy(key, now=later, is_empty=is_empty)
+        report.old_keys_destroyed += rotation.destroy(key, now=later, is_empty=is_empty)
     keyring.forget()
-
-
-def _rotate(customer_id: int) -> None:
-    from audit.context import Actor, acting_as
-    from customers.models import Customer
-    from imports import key_rotation
-
-    customer = Customer.objects.get(pk=customer_id)
-    print("ready", flush=True)
-    with acting_as(Actor("system", "rotator")):
-        for _ in key_rotation.work_off(customer):
-            pass
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=500_000)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--rotate", type=int, metavar="CUSTOMER", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    if options.rotate is not None:
-        django.setup()
-        _rotate(options.rotate)
-        return 0
-    from tests import servers
-
-    servers._start()
-    django.setup()
-    from django.db import connection, connections
-
-    from audit.context import Actor, acting_as
-
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
-        with acting_as(Actor("command", "chaos")):
-            figures = run(records=options.records, kills=options.kills, seed=options.seed, work_seconds=3.0)
-    finally:
-        from imports import attempts
-
-        if attempts._note is not None:
-            attempts._note.close()
-        connections.close_all()
-        connection.creation.destroy_test_db(os.environ["DATABASE_URL"].rpartition("/")[2], verbosity=0)
-        servers._stop()
-    print(json.dumps(asdict(figures), indent=2))
-    return 1 if figures.faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
