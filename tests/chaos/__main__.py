@@ -17,6 +17,7 @@ from tests.chaos.importing import run_import
 from tests.chaos.ordering import run_order
 from tests.chaos.posting import run_posts
 from tests.chaos.report import Report
+from tests.chaos.retrying import run_retries
 from tests.chaos.rotation import run_alone
 from tests.chaos.soak import run_soak
 from tests.chaos.stopping import run_stops
@@ -26,6 +27,7 @@ IDLE_SECONDS = 3
 RECOVERY_SECONDS = 5.0
 CONTROL_KILLS = 120
 ROTATION_KILLS = 20
+LOCKED = 60
 
 InHouse = Callable[[ChaosHouse, argparse.Namespace], Report]
 Run = Callable[[Path, argparse.Namespace], Report]
@@ -51,6 +53,11 @@ def posts(house: ChaosHouse, options: argparse.Namespace) -> Report:
 
 def order(house: ChaosHouse, options: argparse.Namespace) -> Report:
     return run_order(house, seed=options.seed, keys=options.records or 60_000, rounds=5)
+
+
+def retries(house: ChaosHouse, options: argparse.Namespace) -> Report:
+    records = options.records or 50_000
+    return run_retries(house, seed=options.seed, records=records, bad=max(records // 50, 2), locked=LOCKED)
 
 
 def supervisor(house: ChaosHouse, options: argparse.Namespace) -> Report:
@@ -106,6 +113,7 @@ RUNS: dict[str, Run] = {
     "control": control,
     "posts": in_house(posts),
     "order": in_house(order),
+    "retries": in_house(retries, WORKER_LOCK_SECONDS=1),
     "supervisor": in_house(supervisor),
     "stopped": in_house(stopped, DATABASE_IDLE_SECONDS=IDLE_SECONDS),
     "rotation": rotation,

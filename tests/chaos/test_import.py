@@ -1,20 +1,10 @@
 """The short forms of `make chaos`: real processes of a real house die, and every record is read back."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.chaos.blows import Plan
-from tests.chaos.house import ChaosHouse, chaos_house
+from tests.chaos.house import ChaosHouse
 from tests.chaos.importing import run_import
 from tests.chaos.posting import run_posts
 from tests.chaos.soak import run_soak
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosHouse]:
-    with chaos_house(tmp_path_factory.mktemp("chaos") / "data", WORKERS="2", WEB="1") as running:
-        yield running
 
 
 def test_killed_workers_lose_and_double_nothing(house: ChaosHouse) -> None:

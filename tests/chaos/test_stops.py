@@ -1,22 +1,10 @@
 """Short forms of the runs order, stopped and supervisor, in one house."""
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.chaos.house import ChaosHouse, chaos_house
+from tests.chaos.conftest import IDLE_SECONDS
+from tests.chaos.house import ChaosHouse
 from tests.chaos.ordering import run_order
 from tests.chaos.stopping import run_stops
 from tests.chaos.surviving import run_supervisor
-
-IDLE_SECONDS = 2
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosHouse]:
-    data_dir = tmp_path_factory.mktemp("chaos") / "data"
-    with chaos_house(data_dir, WORKERS="2", WEB="1", DATABASE_IDLE_SECONDS=str(IDLE_SECONDS)) as running:
-        yield running
 
 
 def test_the_newest_import_stands_whatever_becomes_of_its_workers(house: ChaosHouse) -> None:
