@@ -14,7 +14,7 @@ from tests.chaos.importing import body, push, read_back, wait_for_end
 from tests.chaos.report import Report
 
 CHILDREN_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 180.0
 
 
 @dataclass
@@ -23,13 +23,14 @@ class Survival(Report):
 
     records: int = 0
     kills: int = 0
+    stops: int = 0
     survivors: int = 0
     status: str = ""
     lost: int = -1
     doubled: int = -1
     unequal_accounts: int = -1
     children_ended_in_seconds: float = 0.0
-    stop_status: int = -1
+    stop_status: int = 0
     stopped_in_seconds: float = 0.0
     ready_again_in_seconds: float = 0.0
 
@@ -46,23 +47,25 @@ class _Ended:
     survivors: list[psutil.Process] = field(default_factory=list)
 
 
-def run_supervisor(house: ChaosHouse, *, seed: int, records: int, kills: int, size: int = 0) -> Survival:
-    """So many kill -9 of the supervisor and one SIGTERM, all in one import."""
-    chance, report = random.Random(seed), Survival(seed, records, kills)
+def run_supervisor(
+    house: ChaosHouse, *, seed: int, records: int, kills: int, stops: int = 1, size: int = 0
+) -> Survival:
+    """So many kill -9 of the supervisor and SIGTERM, all in one import."""
+    chance, report = random.Random(seed), Survival(seed, records, kills, stops)
     who = house.enrol(f"Supervisor {seed}")
     database = Database(house)
     job = push(house, who, body(records, size))
     processed = f"SELECT processed FROM imports_importjob WHERE uuid = '{job}'"
-    for number, blow in enumerate([*[signal.SIGKILL] * kills, signal.SIGTERM]):
-        due = records * number // (kills + 1)
+    for number, blow in enumerate([*[signal.SIGKILL] * kills, *[signal.SIGTERM] * stops]):
+        due = records * number // (kills + stops)
         wait_until(lambda due=due: (database.number(processed) or 0) >= due, 60)  # type: ignore[misc]
         time.sleep(chance.uniform(0.0, 0.3))
         family = psutil.Process(house.process.pid).children(recursive=True)
         began = time.monotonic()
         house.process.send_signal(blow)
-        status = house.process.wait(60)
+        status = house.process.wait(STOP_SECONDS)
         if blow == signal.SIGTERM:
-            report.stop_status = status
+            report.stop_status = max(report.stop_status, abs(status))
             report.stopped_in_seconds = round(time.monotonic() - began, 2)
         wait_until(lambda family=family: not _living(family), CHILDREN_SECONDS)  # type: ignore[misc]
         report.survivors += len(_living(family))

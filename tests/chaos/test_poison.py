@@ -32,7 +32,7 @@ def run_with(data_dir: Path, failpoint: str, job: ImportJob, **environment: str)
         "worker", {"DATA_DIR": str(data_dir), "FAILPOINT": failpoint, **environment}, data_dir / "worker.log"
     )
     with keeping(worker):
-        until(lambda: is_done(job), worker.look, sweeper.sweep, seconds=50)
+        until(lambda: is_done(job), worker.look, sweeper.sweep)
 
 
 def require_alone(job: ImportJob, owner: Caller, index: int, code: str, count: int) -> None:
@@ -207,7 +207,7 @@ def test_a_worker_that_is_asked_to_stop_goes_soon_and_no_try_is_counted(
     assert account_of(job).created == 1
 
 
-def wait(is_so: Callable[[], bool], seconds: float = 10) -> None:
+def wait(is_so: Callable[[], bool], seconds: float = 120) -> None:
     deadline = timezone.now() + timedelta(seconds=seconds)
     while not is_so():
         assert timezone.now() < deadline

@@ -19,5 +19,5 @@ def test_a_batch_of_a_stopped_worker_goes_on_elsewhere_and_is_not_done_twice(hou
 
 
 def test_an_import_outlives_its_supervisor(house: ChaosHouse) -> None:
-    survival = run_supervisor(house, seed=7, records=2_500, kills=1, size=8_000)
+    survival = run_supervisor(house, seed=7, records=2_500, kills=1, stops=0, size=8_000)
     assert survival.faults() == [], survival.line()
