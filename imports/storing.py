@@ -27,8 +27,8 @@ _CREATE: Final = """
 """
 
 # A later origin wins, whatever order the workers finish in. The same content moves the origin and nothing else, so that
-# an older job still under way cannot put its stale content back. Rows are taken in key order: no two workers meet
-# crosswise.
+# an older job still under way cannot put its stale content back; docs/decisions/0021 says why that is never left out.
+# Rows are taken in key order: no two workers meet crosswise.
 _UPSERT: Final = """
     INSERT INTO imports_record AS stored (
         customer_id, type, key, payload, fingerprint, data_key_id,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import pytest
@@ -97,9 +97,7 @@ def test_the_newer_content_stands_in_every_order(owner: Caller) -> None:
 
 def test_unchanged_content_of_the_newer_keeps_the_older_out(owner: Caller) -> None:
     """The newer job found the record as it was; what the older one then brings is older all the same."""
-    first = push(owner, same("A", "B", "C", "D"))
-    for batch in _batches(first):
-        do(batch)
+    done(push(owner, same("A", "B", "C", "D")))
     older = push(owner, versions("old", "A", "B", "C", "D"))
     newer = push(owner, same("D", "C", "B", "A"))
 
@@ -107,6 +105,60 @@ def test_unchanged_content_of_the_newer_keeps_the_older_out(owner: Caller) -> No
         assert contents(owner) == dict.fromkeys("ABCD", "same")
 
     assert in_every_order(older, newer, judge) == 12
+
+
+def test_unchanged_content_keeps_out_an_older_job_that_was_open_all_the_while(owner: Caller) -> None:
+    done(push(owner, same("A", "B")))
+    opened = opened_with(owner, versions("old", "A", "B"))
+    done(push(owner, same("B", "A")))
+    with calling(owner):
+        closing.close(opened)
+    done(opened)
+    assert contents(owner) == {"A": "same", "B": "same"}
+    assert account_of(opened).superseded == 2
+
+
+def test_unchanged_content_in_a_later_part_keeps_an_earlier_part_out(owner: Caller) -> None:
+    done(push(owner, same("A", "B")))
+    opened = opened_with(owner, versions("part 1", "A", "B"), same("A", "C"))
+    with calling(owner):
+        closing.close(opened)
+    for order in permutations(_batches(opened)):
+        with undone():
+            for batch in order:
+                do(batch)
+            assert contents(owner) == {"A": "same", "B": "part 1 1", "C": "same"}
+
+
+def test_unchanged_content_keeps_out_what_was_discarded_before_it_came(owner: Caller) -> None:
+    """A discarded record is nobody's to resolve, and a person may bring it back long after its job has ended."""
+    done(push(owner, same("A")))
+    older = push(owner, [large("A", v="old")])
+    with low_limit():
+        done(older)
+    with calling(owner):
+        mending_stage.discard(FailedRecord.objects.get(), reason="other")
+    done(push(owner, same("A")))
+    with calling(owner):
+        mending_stage.retry(FailedRecord.objects.get())
+    retry_all()
+    assert contents(owner) == {"A": "same"}
+    assert account_of(older).superseded == 1
+
+
+def done(job: ImportJob) -> None:
+    for batch in _batches(job):
+        do(batch)
+
+
+def opened_with(caller: Caller, *sent: list[dict[str, Any]]) -> ImportJob:
+    """An open job with these parts."""
+    with calling(caller):
+        job = opening.open_job(submission(caller, _opening()))
+        for number, of_part in enumerate(sent, start=1):
+            body = _part(of_part)
+            parts.receive(submission(caller, body), job=job, number=number, wire_bytes=len(body))
+    return job
 
 
 def test_of_duplicates_in_one_body_the_last_stands(owner: Caller) -> None:
