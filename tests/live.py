@@ -40,19 +40,26 @@ class LiveServer:
 
     def worker(self) -> psutil.Process:
         """granian's one worker: the process that runs the application."""
-        return psutil.Process(self.pid).children()[0]
+        (worker,) = self.workers()
+        return worker
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children()
 
 
 @contextmanager
 def granian_server(
-    application: str = "config.asgi:application", *, environment: Mapping[str, str] | None = None
+    application: str = "config.asgi:application",
+    *,
+    processes_count: int = 1,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[LiveServer]:
     """Serves `application` on a free loopback port until the block ends. `environment` is added to this process's."""
     port = _free_port()
     command = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", str(port)]
     spec = processes.ProcessSpec(
         name="web",
-        command=[*command, "--no-log", application],
+        command=[*command, "--workers", str(processes_count), "--no-log", application],
         environment={**os.environ, "DATABASE_URL": test_database_url(), "DATABASE_POOL": "1", **(environment or {})},
         orphan_signal=signal.SIGTERM,
     )

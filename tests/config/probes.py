@@ -9,7 +9,7 @@ import psutil
 import psycopg
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Fails the test when the condition does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

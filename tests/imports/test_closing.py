@@ -112,6 +112,18 @@ def test_a_close_waits_for_its_turn_among_five_running(owner: Caller) -> None:
     assert account_of(job).created == 3
 
 
+def test_exactly_five_of_many_posts_and_closes_at_once_run(owner: Caller) -> None:
+    opened = [begin(owner) for _ in range(10)]
+    for number, job in enumerate(opened):
+        put(owner, job, 1, records(1, prefix=f"P{number}"))
+    closes = [partial(finish, owner, job) for job in opened]
+    posts = [partial(push, owner, records(1, prefix=f"R{number}")) for number in range(10)]
+    outcomes = in_threads(*[call for pair in zip(closes, posts, strict=True) for call in pair])
+    assert sum(isinstance(outcome, ImportJob) for outcome in outcomes) == 5
+    assert {outcome.code for outcome in outcomes if isinstance(outcome, Refusal)} == {"too_many_running_imports"}
+    assert ImportJob.objects.running().count() == 5
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations((0, 1, 2))))
 def test_the_last_of_a_records_sightings_wins_in_any_order_of_the_workers(
     owner: Caller, order: tuple[int, int, int]

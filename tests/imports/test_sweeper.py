@@ -2,11 +2,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.db.models.functions import Now
 from django.test import override_settings
 from django.utils import timezone
 
 from audit.context import Actor, acting_as
-from customers.models import SeenNonce
+from customers.models import HmacKey, KeyWarning, SeenNonce
 from imports import doorbell, sweeper
 from imports.claiming import claim
 from imports.ending import cancel
@@ -44,6 +45,14 @@ def test_work_that_somebody_does_is_left_to_them(owner: Caller) -> None:
         assert claim() is not None
         assert in_threads(sweep) == [0]
     assert sweep() == 1
+
+
+def test_keys_that_will_end_are_announced(owner: Caller) -> None:
+    HmacKey.objects.update(not_before=Now() - timedelta(days=84), expires_at=Now() + timedelta(days=6))
+    with acting_as(Actor("system", "sweeper")):
+        sweeper.tidy()
+        sweeper.tidy()
+    assert list(KeyWarning.objects.values_list("days", flat=True)) == [7]
 
 
 def test_ended_and_cancelled_jobs_are_not_rung_for(owner: Caller) -> None:

@@ -87,7 +87,7 @@ def test_it_holds_after_a_flush_and_the_death_of_the_process_that_answered(
         kill(doomed)
     with Redis.from_url(os.environ["REDIS_URL"]) as client:
         client.flushdb()
-    answers = at_once(*[partial(push, callers[number % 2]) for number in range(10)])
+    answers = at_once(*[partial(push, callers[number % 2]) for number in range(50)])
     assert {answer.body for answer in answers} == {first.body}
     assert ImportJob.objects.count() == 1
 
