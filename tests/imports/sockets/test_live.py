@@ -180,7 +180,7 @@ def test_an_idle_socket_stays_open_and_still_hears(owner: Signer, watched_job: I
     with connect(ticket_url(owner, watched_job), ping_interval=None) as socket:
         next_frame(socket)
         with pytest.raises(TimeoutError):
-            socket.recv(timeout=11.5)
+            socket.recv(timeout=6.5)
         advance(watched_job)
         assert next_frame(socket, timeout=1)["seq"] == 1
 
