@@ -61,17 +61,22 @@ def put_off(batch: ImportBatch, code: str, pause: timedelta) -> None:
 
 
 def take_apart(batch: ImportBatch, *, code: str) -> None:
-    """With the batch's row locked: it is in pieces, or its only record has failed by `code`. Raises CannotSplit."""
+    """With the batch's row locked: it is in pieces, or its only record has failed by `code`. Raises CannotSplit.
+
+    One that a later record of the job replaces is superseded all the same: nobody is to try it again.
+    """
     raw = split(batch, is_suspect=code in timeouts.CODES)
     if raw is None:
         logger.warning("batch_split batch=%s job=%s cause=%s", batch.pk, batch.job_id, code)
         return
     job, now = ImportJob.objects.get(pk=batch.job_id), database_now()
-    failure = Failure(batch.first_index, raw, [checking.Problem(code, "")])
-    store_failures([failure], job=job, batch=batch, keys=keyring(batch.customer_id), now=now)
+    is_failed = not batch.superseded
+    if is_failed:
+        failure = Failure(batch.first_index, raw, [checking.Problem(code, "")])
+        store_failures([failure], job=job, batch=batch, keys=keyring(batch.customer_id), now=now)
     batch.state = ImportBatch.State.DONE
-    batch.outcomes = bytes([Outcome.FAILED.byte])
-    batch.by_type = {checking.identity(raw)[1] or "unknown": {"processed": 1, "failed": 1}}
+    batch.outcomes = bytes([(Outcome.FAILED if is_failed else Outcome.SUPERSEDED).byte])
+    batch.by_type = {checking.identity(raw)[1] or "unknown": {"processed": 1, "failed": int(is_failed)}}
     batch.ended_at = now
     batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
     logger.error("record_set_apart job=%s index=%s cause=%s", batch.job_id, batch.first_index, code)

@@ -14,13 +14,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from imports import attempts, checking, isolating, sweeper
-from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob
+from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
 from imports.settling import MAX_KILLS
 from imports.status import describe
 from tests.chaos.test_failpoints import Keeper, is_done, keeping, struck, until
 from tests.imports.in_parts import begin, finish, put
 from tests.imports.mishaps import retry_all
-from tests.imports.pipeline import Caller, account_of, outcomes_of, push, record, records, stored_by, work
+from tests.imports.pipeline import Caller, account_of, bad_record, outcomes_of, push, record, records, stored_by, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_queue")]
 
@@ -101,6 +101,17 @@ def test_a_split_keeps_the_order_of_the_records_and_what_is_superseded(owner: Ca
     work()
     assert account_of(job).batch_count == len(sent)
     assert outcomes_of(job) == expected
+
+
+def test_what_a_later_record_replaces_is_superseded_however_it_is_taken_apart(owner: Caller) -> None:
+    """As a failed record it would be tried again, and stored in the place of the later one where that one is bad."""
+    job = push(owner, [record("A"), bad_record("A")])
+    for _ in ("both", "the first"):
+        note_kills(ImportBatch.objects.filter(job=job, state="pending").order_by("first_index")[0], MAX_KILLS)
+        assert work(batches=1) == 1
+    work()
+    assert outcomes_of(account_of(job)) == ["superseded", "failed"]
+    assert not Record.objects.exists()
 
 
 @pytest.mark.parametrize(
