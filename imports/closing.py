@@ -37,7 +37,7 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
         job.expires_at = database_now() + timedelta(days=customer.retention_days)
         job.save(update_fields=["mappings", "open_until", "status_reason", "revision", "expires_at"])
         record(
-            "import.accepted",
+            f"{job.kind}.accepted",
             target=f"import:{job.uuid}",
             customer_id=job.customer_id,
             record_count=job.total,

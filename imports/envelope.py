@@ -56,19 +56,20 @@ def open_envelope(body: bytes, *, media_type: str, parameters: Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a job in parts begins: metadata, and how many records are to come where the caller says so."""
+    """How a job in parts begins: metadata, how many records are to come where the caller says so, and what for."""
 
     source: str
     metadata: bytes
     expected_records: int | None
+    is_dry_run: bool
 
 
 def open_opening(body: bytes) -> Opening:
     """Reads the body that opens a job in parts. Raises Refusal."""
-    metadata, expected = read_json_opening(body)
+    metadata, expected, is_dry_run = read_json_opening(body)
     if expected is not None and expected > MAX_RECORDS:
         raise too_many_records("/expectedRecords")
-    return Opening(_check_metadata(metadata), metadata, expected)
+    return Opening(_check_metadata(metadata), metadata, expected, is_dry_run)
 
 
 def open_part(body: bytes, *, media_type: str, parameters: Mapping[str, str]) -> Raws:

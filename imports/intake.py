@@ -90,7 +90,7 @@ def accept(submission: Submission, *, kind: str = ImportJob.Kind.IMPORT) -> Impo
         prepared.job.mappings = mappers.pin(submission.customer_id)
         job = _insert(prepared)
         record(
-            "import.accepted" if kind == ImportJob.Kind.IMPORT else "dry_run.accepted",
+            f"{job.kind}.accepted",
             target=f"import:{job.uuid}",
             customer_id=job.customer_id,
             record_count=job.total,

@@ -30,15 +30,16 @@ def read_json_part(body: bytes) -> Raws:
     return _read(body, _PART)[1]
 
 
-def read_json_opening(body: bytes) -> tuple[bytes, int | None]:
-    """The document {"metadata": …, "expectedRecords": n} that opens a job in parts; n or None. Raises Refusal."""
+def read_json_opening(body: bytes) -> tuple[bytes, int | None, bool]:
+    """The document {"metadata": …, "expectedRecords": n, "dryRun": true} that opens a job in parts; of the last two
+    None and False where they are missing. Raises Refusal."""
     try:
         opening = _decode_opening(body)
     except msgspec.ValidationError as err:
         raise _explain_opening(str(err)) from None
     except (ValueError, RecursionError) as err:
         raise malformed(err) from None
-    return bytes(opening.metadata), opening.expectedRecords
+    return bytes(opening.metadata), opening.expectedRecords, opening.dryRun
 
 
 def read_ndjson(body: bytes) -> tuple[bytes, Raws]:
@@ -87,6 +88,7 @@ class _Part(Struct, forbid_unknown_fields=True):
 class _Opening(Struct, forbid_unknown_fields=True):
     metadata: Raw
     expectedRecords: Annotated[int, Meta(ge=1)] | None = None  # noqa: N815 - as the wire spells it
+    dryRun: bool = False  # noqa: N815 - likewise
 
 
 class _Head(Struct, forbid_unknown_fields=True):
@@ -189,8 +191,11 @@ def _explain_opening(message: str) -> Refusal:
         return unfit("/metadata", "missing_member", "metadata is required.")
     if "expectedRecords" in message:
         return unfit("/expectedRecords", "wrong_value", _EXPECTED)
+    if "dryRun" in message:
+        return unfit("/dryRun", "wrong_value", "dryRun must be true or false.")
     if "unknown field" in message:
-        return unfit("/*", "unknown_member", "The document has metadata and expectedRecords, and nothing else.")
+        detail = "The document has metadata, expectedRecords and dryRun, and nothing else."
+        return unfit("/*", "unknown_member", detail)
     return unfit("", "not_an_object", "The body must be a JSON object with metadata.")
 
 

@@ -10,7 +10,7 @@ from customers.cipher import data_key_id_of
 from customers.keyring import hold, keyring
 from customers.models import Customer
 from imports import ending
-from imports.envelope import open_opening
+from imports.envelope import Opening, open_opening
 from imports.failures import wanted_policy
 from imports.intake import Submission, digest_of_key, repeated_job, take_turn
 from imports.models import ImportJob
@@ -26,22 +26,25 @@ RETRY_AFTER_SECONDS: Final = 60
 def open_job(submission: Submission) -> ImportJob:
     """The committed open job; for a repeated idempotency key the one that exists, however far it is. Raises Refusal.
 
-    Its number is taken now: a job accepted later is newer, whichever of them is processed first.
+    Its number is taken now: a job accepted later is newer, whichever of them is processed first. With
+    `"dryRun": true` in the body it is a dry run.
     """
-    repeated = _repeated(submission)
+    opening = open_opening(submission.body)
+    kind = ImportJob.Kind.DRY_RUN if opening.is_dry_run else ImportJob.Kind.IMPORT
+    repeated = _repeated(submission, kind)
     if repeated is not None:
         return repeated
-    job = _prepare(submission)
+    job = _prepare(submission, opening, kind)
     with audited():
         if submission.idempotency_key:
-            take_turn(submission, job.kind)
-            repeated = _repeated(submission)
+            take_turn(submission, kind)
+            repeated = _repeated(submission, kind)
             if repeated is not None:
                 return repeated
         _refuse_beyond_limit(job.customer_id)
         hold(job.customer_id, [data_key_id_of(bytes(job.metadata))])
         job.save(force_insert=True)
-        record("import.opened", target=f"import:{job.uuid}", customer_id=job.customer_id)
+        record(f"{kind}.opened", target=f"import:{job.uuid}", customer_id=job.customer_id)
     return job
 
 
@@ -54,18 +57,22 @@ def expire(now: datetime) -> int:
             job = ImportJob.objects.select_for_update(no_key=True).get(pk=job_id)
             if job.open_until is None or job.open_until > now:
                 continue
-            record("import.expired", target=f"import:{job.uuid}", customer_id=job.customer_id, record_count=job.total)
+            record(
+                f"{job.kind}.expired",
+                target=f"import:{job.uuid}",
+                customer_id=job.customer_id,
+                record_count=job.total,
+            )
             ending.end_open(job, reason=EXPIRED)
             expired += 1
     return expired
 
 
-def _repeated(submission: Submission) -> ImportJob | None:
-    return repeated_job(submission.customer_id, submission.idempotency_key, submission.body_digest)
+def _repeated(submission: Submission, kind: ImportJob.Kind) -> ImportJob | None:
+    return repeated_job(submission.customer_id, submission.idempotency_key, submission.body_digest, kind=kind)
 
 
-def _prepare(submission: Submission) -> ImportJob:
-    opening = open_opening(submission.body)
+def _prepare(submission: Submission, opening: Opening, kind: ImportJob.Kind) -> ImportJob:
     now = database_now()
     job_uuid = uuid.uuid4()
     sealer = keyring(submission.customer_id).sealer("imports_importjob", "metadata")
@@ -74,14 +81,14 @@ def _prepare(submission: Submission) -> ImportJob:
     return ImportJob(
         uuid=job_uuid,
         customer_id=submission.customer_id,
-        kind=ImportJob.Kind.IMPORT,
+        kind=kind,
         status_reason=OPEN,
         source=opening.source,
         metadata=sealer.seal(opening.metadata, job_uuid.bytes),
         hmac_key_id=submission.hmac_key_id,
         request_id=submission.request_id,
         source_ip=submission.source_ip,
-        idempotency_digest=digest_of_key(key, ImportJob.Kind.IMPORT) if key else None,
+        idempotency_digest=digest_of_key(key, kind) if key else None,
         body_digest=submission.body_digest,
         total=0,
         batch_count=0,
