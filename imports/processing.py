@@ -179,11 +179,13 @@ def sort_out(
     keys: Keyring,
     mappers: Mapping[str, Mapper],
     seal: bool,
+    plain: dict[int, bytes] | None = None,
 ) -> SortedOut:
     """Checks, maps, indexes, fingerprints and (with `seal`) encrypts the records of one batch. Touches no database.
 
     A record is who it was sent as: its id and type, and so its key, are those before the mapping. A type without a
-    mapper is stored as it came.
+    mapper is stored as it came. `plain` is the caller's, to be filled with what would be stored, by position; it never
+    leaves this process.
     """
     sealer = keys.sealer("imports_record", "payload")
     encrypt, key_of, fingerprint = sealer.seal, keys.index.key, keys.index.fingerprint
@@ -221,5 +223,7 @@ def sort_out(
             encrypt(canonical, row) if seal else b"",
             fingerprint(canonical),
         )
+        if plain is not None:
+            plain[first_index + offset] = canonical
     result.incoming = list(incoming.values())
     return result

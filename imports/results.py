@@ -72,11 +72,12 @@ def as_csv(lines_of_batch: Iterator[Line]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     for line in lines_of_batch:
-        writer.writerow([_cell(line.get(column)) for column in _COLUMNS])
+        writer.writerow([safe_cell(line.get(column)) for column in _COLUMNS])
     return text.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
+    """A cell of a CSV file; what a spreadsheet would run is defused."""
     if isinstance(value, Raw):
         value = bytes(value).decode()
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):

@@ -147,6 +147,7 @@ def count_by_type(job: ImportJob) -> dict[str, TypeCount]:
 def links(job: ImportJob) -> dict[str, str]:
     """Where a caller goes from here; paths on this host."""
     here = f"/api/v1/imports/{job.uuid}"
+    of_dry_run = {"changes": f"{here}/results/changes"} if job.kind == ImportJob.Kind.DRY_RUN else {}
     of_parts = {"parts": f"{here}/parts", "close": f"{here}/close"} if job.open_until is not None else {}
     return {
         "status": here,
@@ -154,5 +155,6 @@ def links(job: ImportJob) -> dict[str, str]:
         "results": f"{here}/results",
         "cancel": f"{here}/cancel",
         "retry": f"{here}/retry",
+        **of_dry_run,
         **of_parts,
     }

@@ -62,6 +62,7 @@ class Links(serializers.Serializer[Any]):
     results = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
+    changes = serializers.CharField(required=False, help_text="Of a dry run")
     parts = serializers.CharField(required=False, help_text="While the import is open for parts")
     close = serializers.CharField(required=False, help_text="While the import is open for parts")
 
@@ -78,6 +79,7 @@ class OpeningBody(serializers.Serializer[Any]):
     expectedRecords = serializers.IntegerField(
         min_value=1, max_value=500_000, required=False, help_text="Checked when the import is closed"
     )
+    dryRun = serializers.BooleanField(default=False, help_text="Nothing is stored; it can be committed afterwards")
 
 
 class PartBody(serializers.Serializer[Any]):
@@ -217,6 +219,20 @@ class Limits(serializers.Serializer[Any]):
     body = BodyLimits()
 
 
+class Change(serializers.Serializer[Any]):
+    pointer = serializers.CharField(allow_blank=True, help_text="JSON Pointer into the record; empty for all of it")
+    before = serializers.JSONField(required=False, help_text="Missing where nothing is stored there")
+    after = serializers.JSONField(required=False, help_text="Missing where nothing would be there")
+
+
+class ChangedRecord(serializers.Serializer[Any]):
+    index = serializers.IntegerField()
+    record = serializers.CharField()
+    type = serializers.ChoiceField(choices=checking.TYPES)
+    outcome = serializers.ChoiceField(choices=["created", "updated"])
+    changes = Change(many=True)
+
+
 class Verdict(serializers.Serializer[Any]):
     valid = serializers.BooleanField()
     total = serializers.IntegerField()
@@ -226,6 +242,10 @@ class Verdict(serializers.Serializer[Any]):
     errorsTruncated = serializers.BooleanField()
     errorSummary = ErrorCount(many=True)
     would = Would()
+    changes = ChangedRecord(many=True, required=False, help_text="Where asked for")
+    changesTruncated = serializers.BooleanField(
+        required=False, help_text="True where more than 1,000 records, or 4 MB of them, would change"
+    )
 
 
 class Lookup(serializers.Serializer[Any]):
@@ -332,6 +352,9 @@ RETRY_POLICY: Final = [
     OpenApiParameter("retryTries", int, description="0 to 20: how often a passing failure is tried again"),
     OpenApiParameter("retryBaseSeconds", int, description="1 to 3600: the longest pause before the first of these"),
 ]
+CHANGES: Final = OpenApiParameter(
+    "changes", bool, description="true: with the values that would change, which takes the scope records:read too"
+)
 LIST_PARAMETERS: Final = [
     OpenApiParameter("status", str, enum=ImportJob.Status.values),
     OpenApiParameter("after", str, description="`next` of the page before"),

@@ -1,3 +1,5 @@
+import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from imports import validating
 from imports.models import ImportJob
 from imports.status import describe
 from imports.validating import Verdict, validate
+from tests.imports.dry_runs import changes_of
 from tests.imports.pipeline import (
     Caller,
     account_of,
@@ -35,9 +38,9 @@ MIXED: list[Any] = [
 ]
 
 
-def verdict(caller: Caller, sent: Any) -> dict[str, Any]:
+def verdict(caller: Caller, sent: Any, *, with_changes: bool = False) -> dict[str, Any]:
     with calling(caller):
-        result = validate(submission(caller, sent))
+        result = validate(submission(caller, sent), with_changes=with_changes)
     assert isinstance(result, Verdict)
     return result.body
 
@@ -99,3 +102,38 @@ def test_a_verdict_needs_no_room_among_the_running_imports(owner: Caller) -> Non
     for _ in range(5):
         push(owner, records(1))
     assert verdict(owner, records(1))["valid"]
+
+
+def changed(caller: Caller, sent: Any) -> tuple[list[dict[str, Any]], bool]:
+    told = verdict(caller, sent, with_changes=True)
+    return [json.loads(bytes(line)) for line in told["changes"]], told["changesTruncated"]
+
+
+def test_a_verdict_tells_changes_where_asked(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(owner, [*records(4), *records(3, "F"), record("F-3", attributes={"a": 1})])
+    assert "changes" not in verdict(owner, MIXED)
+    changed(owner, MIXED)  # its temporary table is of the session
+    before = counts_of_everything()
+    lines, is_truncated = changed(owner, MIXED)
+    assert counts_of_everything() == before
+    told = verdict(owner, MIXED)["would"]
+    assert Counter(line["outcome"] for line in lines) == {"created": told["create"], "updated": told["update"]}
+    assert not is_truncated
+    monkeypatch.setattr(validating, "AT_ONCE", 0)
+    with calling(owner):
+        job = validate(submission(owner, MIXED))
+    assert isinstance(job, ImportJob)
+    work()
+    assert changes_of(job) == lines
+
+
+def test_changes_of_a_verdict_are_bounded(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validating, "MAX_CHANGED", 12)
+    lines, is_truncated = changed(owner, records(30))
+    assert ([line["index"] for line in lines], is_truncated) == (list(range(12)), True)
+    assert changed(owner, records(12))[1] is False
+    monkeypatch.setattr(validating, "MAX_CHANGED_BYTES", 1_000)
+    lines, is_truncated = changed(owner, records(12))
+    assert (0 < len(lines) < 12, is_truncated) == (True, True)
+    told = verdict(owner, records(30), with_changes=True)
+    assert told["would"] == {"create": 30, "update": 0, "unchanged": 0}

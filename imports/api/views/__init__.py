@@ -1,5 +1,6 @@
 from imports.api.views.bulk import BulkImportView
 from imports.api.views.cancel import CancelView
+from imports.api.views.changes import ChangesView
 from imports.api.views.close import CloseView
 from imports.api.views.failed_records import FailedRecordListView, FailedRecordView
 from imports.api.views.keys import KeyRotationView
@@ -23,6 +24,7 @@ from imports.api.views.validate import ValidateView
 __all__ = [
     "BulkImportView",
     "CancelView",
+    "ChangesView",
     "CloseView",
     "FailedRecordDiscardView",
     "FailedRecordEditView",

@@ -44,7 +44,7 @@ class ResultsView(APIView):
                 customer_id=job.customer_id,
                 detail={"selection": selection},
             )
-        as_csv = _wants_csv(request.headers.get("Accept", ""))
+        as_csv = wants_csv(request.headers.get("Accept", ""))
         return StreamingHttpResponse(
             _stream(job, batches, selection, as_csv=as_csv),
             content_type=f"{CSV}; charset=utf-8" if as_csv else NDJSON,
@@ -70,7 +70,7 @@ def _chunk(job: ImportJob, batch: int, selection: Selection, as_csv: bool) -> by
         connection.close()
 
 
-def _wants_csv(accept: str) -> bool:
+def wants_csv(accept: str) -> bool:
     """True where text/csv stands before every other type that would do."""
     for entry in accept.split(","):
         media_type = entry.partition(";")[0].strip().lower()
