@@ -24,10 +24,13 @@ VERSION: Final = 1
 MAX_DATA_KEY_ID: Final = 2**32 - 1
 OVERHEAD: Final = 1 + 4 + NONCE_SIZE + TAG_SIZE
 
+HEAD_SIZE: Final = 1 + 4 + NONCE_SIZE
+"""What stands before the ciphertext. No two blobs have the same."""
+
 _VERSION_BYTE: Final = bytes([VERSION])
 _NONCE_AT: Final = 5
 _SUFFIX_AT: Final = _NONCE_AT + PREFIX_SIZE
-_CIPHERTEXT_AT: Final = _NONCE_AT + NONCE_SIZE
+_CIPHERTEXT_AT: Final = HEAD_SIZE
 _COUNTER_SIZE: Final = 6
 _DERIVED_KEPT: Final = 1024
 

@@ -25,6 +25,8 @@ POINTS: Final = (
     "body_read",  # web: the whole body is here, nothing is stored
     "accepting",  # web: the job is written, not committed
     "accepted",  # web: committed, nobody was rung
+    "resealing",  # web: a committed dry run is being copied
+    "committing",  # web: it is copied, not committed
     "rung",  # web, worker, sweeper: Valkey has the message
     "message_taken",  # work-horse: before it looks for a batch
     "claimed",  # the batch's row is locked

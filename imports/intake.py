@@ -109,10 +109,15 @@ def foresee(*, customer_id: int, idempotency_key: str, body_digest: bytes) -> Im
     """
     repeated = repeated_job(customer_id, idempotency_key, body_digest)
     if repeated is None:
-        running = ImportJob.objects.filter(customer_id=customer_id).running().count()
-        if running:
-            _refuse_at(running, Customer.objects.get(pk=customer_id))
+        look_for_room(customer_id)
     return repeated
+
+
+def look_for_room(customer_id: int) -> None:
+    """A cheap look that spares work: raises Refusal at the limit of running imports. refuse_beyond_limit decides."""
+    running = ImportJob.objects.filter(customer_id=customer_id).running().count()
+    if running:
+        _refuse_at(running, Customer.objects.get(pk=customer_id))
 
 
 def repeated_job(
@@ -144,15 +149,13 @@ def digest_of_key(idempotency_key: str, kind: str) -> bytes:
 
 
 def take_turn(submission: Submission, kind: str) -> None:
-    """An advisory lock for as long as the transaction: a crash leaves nothing behind."""
+    """The turn of the submission's Idempotency-Key; a key that has expired is free again. Raises Refusal."""
     idempotency_digest = digest_of_key(submission.idempotency_key, kind)
-    digest = hashlib.sha256(struct.pack(">q", submission.customer_id) + idempotency_digest).digest()
-    (number,) = struct.unpack_from(">q", digest)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
-        (taken,) = cursor.fetchone()
-        if not taken:
-            _wait_for_turn(cursor, number)
+    take_turn_of(
+        submission.customer_id,
+        idempotency_digest,
+        busy="The first request with this Idempotency-Key is still being accepted; ask again in a moment.",
+    )
     ImportJob.objects.filter(
         customer_id=submission.customer_id,
         idempotency_digest=idempotency_digest,
@@ -160,7 +163,20 @@ def take_turn(submission: Submission, kind: str) -> None:
     ).update(idempotency_digest=None)
 
 
-def _wait_for_turn(cursor: CursorWrapper, number: int) -> None:
+def take_turn_of(customer_id: int, name: bytes, *, busy: str) -> None:
+    """An advisory lock for as long as the transaction: a crash leaves nothing behind.
+
+    Raises Refusal with the text `busy` where somebody has held it for TURN_SECONDS.
+    """
+    (number,) = struct.unpack_from(">q", hashlib.sha256(struct.pack(">q", customer_id) + name).digest())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        (taken,) = cursor.fetchone()
+        if not taken:
+            _wait_for_turn(cursor, number, busy)
+
+
+def _wait_for_turn(cursor: CursorWrapper, number: int, busy: str) -> None:
     try:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(TURN_SECONDS * 1000)}ms"])
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
@@ -168,11 +184,7 @@ def _wait_for_turn(cursor: CursorWrapper, number: int) -> None:
     except OperationalError as err:
         if not isinstance(err.__cause__, LockNotAvailable):
             raise
-        raise Refusal(
-            "idempotency_in_flight",
-            "The first request with this Idempotency-Key is still being accepted; ask again in a moment.",
-            retry_after=1,
-        ) from None
+        raise Refusal("idempotency_in_flight", busy, retry_after=1) from None
 
 
 def refuse_beyond_limit(customer_id: int, kind: str) -> None:
@@ -253,8 +265,11 @@ def _insert(prepared: _Prepared) -> ImportJob:
     return job
 
 
-def insert_batches(job: ImportJob, rows: Sequence[tuple[object, ...]]) -> None:
-    """Batches of a job, as batch_rows made them. Raises KeyGoneError where their data key is destroyed."""
+def insert_batches(job: ImportJob, rows: Sequence[tuple[object, ...]], *, number: int | None = None) -> None:
+    """Batches of a job, as batch_rows made them. Raises KeyGoneError where their data key is destroyed.
+
+    `number` stands in for the job's own where it has none yet; it is looked at when the transaction ends.
+    """
     hold(job.customer_id, {data_key_id_of(cast(bytes, row[_PAYLOAD])) for row in rows})
     with connection.cursor() as cursor:
-        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((job.pk, *row) for row in rows))
+        copy_rows(cursor, ImportBatch._meta.db_table, _BATCH_COLUMNS, ((number or job.pk, *row) for row in rows))

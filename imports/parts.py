@@ -99,6 +99,17 @@ def refuse_closed(job: ImportJob) -> None:
         raise Refusal("wrong_state", "This import takes no parts: it was closed, has ended, or came in one piece.")
 
 
+def digest_of(job: ImportJob) -> bytes | None:
+    """What names the content of a job for good: the SHA-256 of its body or, in parts, that of its parts' digests, 32
+    bytes each, in the order of their numbers. None while it takes parts."""
+    if job.open_until is not None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(_DIGEST, {"job": job.pk})
+        (of_parts,) = cursor.fetchone()
+    return bytes(job.body_digest if of_parts is None else of_parts)
+
+
 def is_in_parts(job: ImportJob) -> bool:
     """Whether the job was opened for parts, also when it has long been closed."""
     return job.open_until is not None or ImportPart.objects.filter(job=job).exists()
@@ -177,6 +188,10 @@ def _refuse_beyond_bytes(job: ImportJob, size: int) -> None:
             "have more. It was not stored and the import is still open.",
         )
 
+
+_DIGEST: Final = """
+    SELECT sha256(string_agg(body_digest, ''::bytea ORDER BY number)) FROM imports_importpart WHERE job_id = %(job)s
+"""
 
 _ARRANGE: Final = """
     UPDATE imports_importbatch batch SET first_index = place.first_index

@@ -1,14 +1,15 @@
 """What an import's owner sees of it: the specification's three members and everything beside them."""
 
+import base64
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NotRequired, TypedDict
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from customers.keyring import keyring
-from imports import checking
+from imports import checking, parts
 from imports.failures import Failure, open_failures
 from imports.models import FailedRecord, ImportBatch, ImportJob
 from imports.progress import Snapshot, snapshot, wire_time
@@ -61,7 +62,10 @@ class JobStatus(JobSummary):
     errorsTruncated: bool
     errorSummary: list[ErrorCount]
     byType: dict[str, TypeCount]
-    would: dict[str, int] | None  # of a dry run only
+    would: dict[str, int] | None  # of a dry run only, as are the next two
+    digest: str | None
+    committedAs: str | None
+    dryRun: str | None  # what it was committed from
 
 
 def summarise(job: ImportJob, now: datetime) -> JobSummary:
@@ -81,6 +85,7 @@ def describe(job: ImportJob, now: datetime) -> JobStatus:
     """The whole status, with the first 100 errors by position and the reasons counted over all of them."""
     failures = FailedRecord.objects.filter(job=job, state__in=current_states(job))
     errors = name_errors(job, failures.order_by("index")[: INLINE_ERRORS + 1])
+    is_dry_run = job.kind == ImportJob.Kind.DRY_RUN
     return {
         **summarise(job, now),
         "errors": errors[:INLINE_ERRORS],
@@ -94,6 +99,9 @@ def describe(job: ImportJob, now: datetime) -> JobStatus:
         ],
         "byType": count_by_type(job),
         "would": _would(job),
+        "digest": _digest(job),
+        "committedAs": _uuid_of(ImportJob.objects.filter(dry_run_id=job.pk)) if is_dry_run else None,
+        "dryRun": _uuid_of(ImportJob.objects.filter(pk=job.dry_run_id)) if job.dry_run_id else None,
     }
 
 
@@ -101,6 +109,17 @@ def _would(job: ImportJob) -> dict[str, int] | None:
     if job.kind != ImportJob.Kind.DRY_RUN:
         return None
     return {"create": job.created, "update": job.updated, "unchanged": job.unchanged}
+
+
+def _digest(job: ImportJob) -> str | None:
+    """What a commit of this dry run must name, base64url; None while it takes parts."""
+    digest = parts.digest_of(job) if job.kind == ImportJob.Kind.DRY_RUN else None
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=") if digest else None
+
+
+def _uuid_of(jobs: QuerySet[ImportJob]) -> str | None:
+    found = jobs.values_list("uuid", flat=True).first()
+    return str(found) if found else None
 
 
 def current_states(job: ImportJob) -> list[str]:
@@ -147,7 +166,9 @@ def count_by_type(job: ImportJob) -> dict[str, TypeCount]:
 def links(job: ImportJob) -> dict[str, str]:
     """Where a caller goes from here; paths on this host."""
     here = f"/api/v1/imports/{job.uuid}"
-    of_dry_run = {"changes": f"{here}/results/changes"} if job.kind == ImportJob.Kind.DRY_RUN else {}
+    of_dry_run = (
+        {"commit": f"{here}/commit", "changes": f"{here}/results/changes"} if job.kind == ImportJob.Kind.DRY_RUN else {}
+    )
     of_parts = {"parts": f"{here}/parts", "close": f"{here}/close"} if job.open_until is not None else {}
     return {
         "status": here,

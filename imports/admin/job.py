@@ -38,6 +38,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
                     "pace",
                     "source",
                     "mapped_by",
+                    "other_end",
                 )
             },
         ),
@@ -71,6 +72,18 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def mapped_by(self, job: ImportJob) -> str:
         versions = (f"{record_type} {version}" for record_type, version in (job.mappings or {}).items())
         return ", ".join(versions) or "-"
+
+    @admin.display(description="commit")
+    def other_end(self, job: ImportJob) -> SafeString | str:
+        """The import that a dry run was committed as, or the dry run of an import: they know each other."""
+        if job.kind == ImportJob.Kind.DRY_RUN:
+            says, others = "as", ImportJob.objects.filter(dry_run_id=job.pk)
+        elif job.dry_run_id is not None:
+            says, others = "of", ImportJob.objects.filter(pk=job.dry_run_id)
+        else:
+            return "-"
+        other = others.only("uuid").first()
+        return link_to_list(ImportJob, f"{says} {other.uuid}", q=other.uuid) if other else "not yet"
 
     @admin.display(description="progress")
     def progress(self, job: ImportJob) -> SafeString:

@@ -5,6 +5,7 @@ Plain synchronous steps in their order; each raises the Problem to answer. The g
 
 import logging
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -26,18 +27,20 @@ from imports.models import ImportJob
 _OF_OPEN_JOB: Final = re.compile(
     r"/api/v1/imports/(?P<job>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:close|parts/(?P<number>[0-9]{1,9}))"
 )
+_COMMIT: Final = re.compile(r"/api/v1/imports/[0-9a-f-]{36}/commit")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A call that may send its body now."""
+    """A call that may send its body now. Of those with the same `turn` one is answered after the other."""
 
     key: directory.KeyEntry
     media_type: str
     idempotency_key: str
     makes_import: bool
+    turn: Hashable
     quota_headers: dict[str, str]
 
 
@@ -81,7 +84,16 @@ def admit(head: Head, token: Token, source_ip: str) -> Admission:
         raise Problem("signature_replay")
     quota_headers = throttling.count_call(key.quotas[taken.quota])
     directory.touch(key.key_pk, source_ip or None, key.read_at)
-    return Admission(key, media_type, idempotency_key, taken.makes_import, quota_headers)
+    turn = _turn_of(head, key.customer_id, idempotency_key if taken.makes_import else "")
+    return Admission(key, media_type, idempotency_key, taken.makes_import, turn, quota_headers)
+
+
+def _turn_of(head: Head, customer_id: int, idempotency_key: str) -> Hashable:
+    """None where nobody has to wait."""
+    if idempotency_key:
+        return customer_id, idempotency_key
+    commit = _COMMIT.fullmatch(head.path) if head.method == "POST" else None
+    return (customer_id, head.path) if commit else None
 
 
 def foresee(admission: Admission, token: Token) -> ImportJob | None:

@@ -115,7 +115,7 @@ CODES: Final[dict[str, Code]] = {
     "idempotency_in_flight": Code(
         409,
         "Request in flight",
-        "Another request with this Idempotency-Key is being worked on.",
+        "Another request with this Idempotency-Key, or another commit of this dry run, is being worked on.",
         "Wait for its answer, or send the same again in a second.",
     ),
     "too_many_keys": Code(
@@ -189,6 +189,12 @@ CODES: Final[dict[str, Code]] = {
         "Idempotency key reused",
         "This Idempotency-Key came with another body before.",
         "Use a new key for a new body.",
+    ),
+    "digest_differs": Code(
+        422,
+        "Digest differs",
+        "The digest is not that of the content that this dry run checked.",
+        "Read the dry run's status and compare its digest with yours; dry-run the content that you mean.",
     ),
     "invalid_envelope": Code(
         422,

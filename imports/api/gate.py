@@ -143,7 +143,7 @@ class Gate:
         held.enter_context(
             acting_as(Actor("key", call.key_id), source_ip=source_ip or None, request_id=call.request_id)
         )
-        repeated = await self._repeated(admitted, token, held) if admitted.makes_import else None
+        repeated = await self._repeated(admitted, token, held)
         if repeated is not None:
             progress.is_repetition = True
             scope[SCOPE_KEY] = replace(call, repeated=repeated)
@@ -177,12 +177,12 @@ class Gate:
         return token
 
     async def _repeated(self, admitted: admission.Admission, token: Token, held: AsyncExitStack) -> ImportJob | None:
-        """The job that this import made before. Where there is none, nobody else with its key comes in until `held`
+        """The job that this import made before. Where there is none, nobody else with its turn comes in until `held`
         ends."""
         async with AsyncExitStack() as turn:
-            if admitted.idempotency_key:
-                await turn.enter_async_context(self._turns.of((admitted.key.customer_id, admitted.idempotency_key)))
-            repeated = await self._in_thread(admission.foresee, admitted, token)
+            if admitted.turn is not None:
+                await turn.enter_async_context(self._turns.of(admitted.turn))
+            repeated = await self._in_thread(admission.foresee, admitted, token) if admitted.makes_import else None
             if repeated is None:
                 held.push_async_exit(turn.pop_all())
         return repeated

@@ -34,6 +34,8 @@ _RECORDS: Final = Intake(frozenset({JSON, NDJSON, CSV}), MAX_BODY_BYTES, writes=
 _IMPORT: Final = replace(_RECORDS, makes_import=True)
 _VALIDATION: Final = replace(_RECORDS, quota="validate")
 _COMMAND: Final = Intake(frozenset({JSON}), _SMALL, writes=True)
+# It takes in as much as the body of an import did.
+_COMMIT: Final = replace(_COMMAND, quota="bulk")
 _QUERY: Final = Intake(frozenset({JSON}), _SMALL, writes=False)
 _VERIFY: Final = Intake(frozenset(), 64 * 1024, writes=False)
 
@@ -44,13 +46,18 @@ _EXACT: Final = {
     VERIFY_PATH: _VERIFY,
 }
 _PART: Final = re.compile(r"/api/v1/imports/[^/]+/parts/[^/]+")
+_COMMITTED: Final = re.compile(r"/api/v1/imports/[^/]+/commit")
 
 
 def intake_of(head: Head) -> Intake:
     """What the path of this request takes; a path that nobody knows takes what a small command does."""
     if head.method in ("GET", "HEAD", "OPTIONS"):
         return _QUERY
-    return _EXACT.get(head.path) or (_RECORDS if _PART.fullmatch(head.path) else _COMMAND)
+    if head.path in _EXACT:
+        return _EXACT[head.path]
+    if _PART.fullmatch(head.path):
+        return _RECORDS
+    return _COMMIT if _COMMITTED.fullmatch(head.path) else _COMMAND
 
 
 def media_type_of(head: Head, intake: Intake) -> str:

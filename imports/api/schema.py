@@ -62,6 +62,7 @@ class Links(serializers.Serializer[Any]):
     results = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
+    commit = serializers.CharField(required=False, help_text="Of a dry run")
     changes = serializers.CharField(required=False, help_text="Of a dry run")
     parts = serializers.CharField(required=False, help_text="While the import is open for parts")
     close = serializers.CharField(required=False, help_text="While the import is open for parts")
@@ -185,6 +186,12 @@ class Status(Summary):
     errorSummary = ErrorCount(many=True)
     byType = serializers.DictField(child=TypeCount())
     would = Would(allow_null=True, help_text="What a dry run found; null for an import")
+    digest = serializers.CharField(
+        allow_null=True,
+        help_text="Of a dry run: SHA-256 of its body on the wire, base64url; in parts, of its parts' digests in order",
+    )
+    committedAs = serializers.UUIDField(allow_null=True, help_text="The import that this dry run was committed as")
+    dryRun = serializers.UUIDField(allow_null=True, help_text="The dry run that this import was committed from")
 
 
 class QuotaUse(serializers.Serializer[Any]):
@@ -231,6 +238,10 @@ class ChangedRecord(serializers.Serializer[Any]):
     type = serializers.ChoiceField(choices=checking.TYPES)
     outcome = serializers.ChoiceField(choices=["created", "updated"])
     changes = Change(many=True)
+
+
+class Commit(serializers.Serializer[Any]):
+    digest = serializers.RegexField(r"^[A-Za-z0-9_-]{43}$", help_text="`digest` of the dry run's status")
 
 
 class Verdict(serializers.Serializer[Any]):

@@ -31,6 +31,7 @@ urlpatterns = [
     path("imports/<uuid:job_id>/parts", views.PartListView.as_view(), name="parts"),
     path("imports/<uuid:job_id>/parts/<int:number>", views.PartView.as_view(), name="part"),
     path("imports/<uuid:job_id>/close", views.CloseView.as_view(), name="close"),
+    path("imports/<uuid:job_id>/commit", views.CommitView.as_view(), name="commit"),
     path("imports/<uuid:job_id>/results/changes", views.ChangesView.as_view(), name="changes"),
     path("imports/<uuid:job_id>/retry", views.RetryView.as_view(), name="retry"),
     path("imports/<uuid:job_id>/results/<selection:selection>", views.ResultsView.as_view(), name="results"),

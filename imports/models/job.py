@@ -82,6 +82,14 @@ class ImportJob(models.Model):
         help_text="Version of the mapping it runs with by record type, as published when it was accepted; a type "
         "without one is stored as it came. Null while it is open, and for jobs of releases without mappings",
     )
+    dry_run = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        help_text="The dry run whose content this import was committed with",
+    )
 
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
@@ -105,6 +113,9 @@ class ImportJob(models.Model):
                 fields=["customer", "idempotency_digest"],
                 condition=Q(idempotency_digest__isnull=False),
                 name="import_job_one_per_idempotency_key",
+            ),
+            models.UniqueConstraint(
+                fields=["dry_run"], condition=Q(dry_run__isnull=False), name="import_job_one_per_dry_run"
             ),
             models.CheckConstraint(
                 condition=Q(processed=F("created") + F("updated") + F("unchanged") + F("superseded") + F("failed")),

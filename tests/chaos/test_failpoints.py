@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -20,8 +21,10 @@ from config import processes
 from customers import signing
 from imports import doorbell, failpoints, sweeper
 from imports.models import ImportJob
+from imports.parts import digest_of
 from tests.config.probes import is_alive, wait_until
 from tests.flows.house import ROOT
+from tests.imports.dry_runs import dry_run
 from tests.imports.pipeline import Caller, account_of, body_of, outcomes_of, push, records, stored_by, work
 from tests.live import LiveServer, granian_server
 from tests.live import test_database_url as database_url
@@ -32,10 +35,12 @@ pytestmark = [
 ]
 
 OF_WEB = ("body_read", "accepting", "accepted", "rung")
+OF_COMMIT = ("resealing", "committing")
 OF_SWEEPER = ("sweeping",)
 OF_SUPERVISOR = ("restarting",)
 OF_POISON = ("reading_record", "splitting")  # in test_poison.py
-OF_WORKER = tuple(name for name in failpoints.POINTS if name not in (*OF_WEB, *OF_SWEEPER, *OF_SUPERVISOR, *OF_POISON))
+OF_OTHERS = (*OF_WEB, *OF_COMMIT, *OF_SWEEPER, *OF_SUPERVISOR, *OF_POISON)
+OF_WORKER = tuple(name for name in failpoints.POINTS if name not in OF_OTHERS)
 COUNT = 45
 
 
@@ -157,9 +162,30 @@ def test_a_web_process_that_fails_there_forgets_no_answer(
     require_whole(job, owner)
 
 
-def post(url: str, caller: Caller, body: bytes) -> int | None:
+@pytest.mark.parametrize("point", [*OF_COMMIT, "accepted", "rung", "committing=error", "resealing=error"])
+def test_a_commit_that_fails_there_is_done_once(
+    owner: Caller, data_dir: Path, sound_server: LiveServer, point: str
+) -> None:
+    checked = dry_run(owner, records(COUNT))
+    environment = {"DATA_DIR": str(data_dir), "FAILPOINT": point}
+    target = f"/api/v1/imports/{checked.uuid}/commit"
+    body = json.dumps({"digest": signing.encode(digest_of(checked) or b"")}).encode()
+    with granian_server(environment=environment) as server:
+        first = post(server.url, owner, body, target)
+        second = post(server.url, owner, body, target) if first else None
+    if first is None:
+        second = post(sound_server.url, owner, body, target)
+    assert struck(data_dir, point.partition("=")[0]) == 1
+    assert first == (503 if point.endswith("=error") else None)
+    assert second == 202
+    job = ImportJob.objects.get(kind="import")
+    work()
+    require_whole(job, owner)
+
+
+def post(url: str, caller: Caller, body: bytes, target: str = "/api/v1/imports/bulk") -> int | None:
     """The answer's status, None where the server died over it."""
-    target, host = "/api/v1/imports/bulk", url.partition("//")[2]
+    host = url.partition("//")[2]
     media_type = "application/vnd.bigcorp.v1+json"
     authorization = signing.sign_request(
         caller.key.key_id,
@@ -181,7 +207,7 @@ def post(url: str, caller: Caller, body: bytes) -> int | None:
 
 
 def test_every_failpoint_is_tried() -> None:
-    assert set(OF_WEB + OF_SWEEPER + OF_SUPERVISOR + OF_POISON + OF_WORKER) == set(failpoints.POINTS)
+    assert {*OF_OTHERS, *OF_WORKER} == set(failpoints.POINTS)
 
 
 def test_unset_failpoints_are_empty_calls() -> None:

@@ -190,6 +190,17 @@ def test_a_job_page_of_one_piece_speaks_of_no_parts(job: ImportJob, superuser: C
     assert "none yet" not in page
 
 
+def test_a_job_page_leads_to_the_other_end_of_a_commit(customer: Customer, job: ImportJob, superuser: Client) -> None:
+    dry_run = opened_import(customer)
+    ImportJob.objects.filter(pk=dry_run.pk).update(kind="dry_run")
+    assert "not yet" in page_of(superuser, dry_run)
+    ImportJob.objects.filter(pk=job.pk).update(dry_run=dry_run)
+    for one, other, says in ((dry_run, job, "as"), (job, dry_run, "of")):
+        address = f"{list_address(ImportJob)}?q={other.uuid}"
+        assert f'<a href="{address}">{says} {other.uuid}</a>' in page_of(superuser, ImportJob.objects.get(pk=one.pk))
+        assert superuser.get(address).status_code == 200
+
+
 def opened_import(customer: Customer) -> ImportJob:
     """A job that takes parts until half past noon of a day to come."""
     now = timezone.now()

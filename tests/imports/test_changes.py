@@ -11,8 +11,8 @@ from imports import changes, checking
 from imports.envelope import NDJSON
 from imports.models import ImportBatch, ImportJob
 from imports.refusal import Refusal
-from tests.imports.dry_runs import changes_of, dry_run
-from tests.imports.pipeline import Caller, bad_record, push, record, records, run
+from tests.imports.dry_runs import changes_of, commit_of, dry_run
+from tests.imports.pipeline import Caller, bad_record, push, record, records, run, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
@@ -82,7 +82,8 @@ def test_it_is_measured_against_what_is_stored_when_it_is_asked(owner: Caller) -
     run(owner, [record("A", attributes={"n": 1}), record("B")])
     (line,) = changes_of(job)
     assert line["changes"] == [{"pointer": "/attributes/n", "before": 1, "after": 2}]
-    run(owner, [record("A", attributes={"n": 2}), record("B")])
+    commit_of(owner, job)
+    work()
     assert changes_of(job) == []
 
 

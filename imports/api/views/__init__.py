@@ -2,6 +2,7 @@ from imports.api.views.bulk import BulkImportView
 from imports.api.views.cancel import CancelView
 from imports.api.views.changes import ChangesView
 from imports.api.views.close import CloseView
+from imports.api.views.commit import CommitView
 from imports.api.views.failed_records import FailedRecordListView, FailedRecordView
 from imports.api.views.keys import KeyRotationView
 from imports.api.views.limits import LimitsView
@@ -26,6 +27,7 @@ __all__ = [
     "CancelView",
     "ChangesView",
     "CloseView",
+    "CommitView",
     "FailedRecordDiscardView",
     "FailedRecordEditView",
     "FailedRecordListView",

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NDJSON = "application/vnd.bigcorp.v1+ndjson"
 CSV_TARGET = "?source=crm&version=1.0.0&timestamp=2024-03-15T00:00:00Z&type=order"
+NOBODY = "/api/v1/imports/00000000-0000-4000-8000-000000000000"
 BULK, VALIDATE, LOOKUP = "/api/v1/imports/bulk", "/api/v1/imports/validate", "/api/v1/records/lookup"
 
 
@@ -258,6 +259,63 @@ def test_a_body_is_validated_at_once_or_by_a_dry_run(program: Program) -> None:
     assert status["errorsTruncated"]
 
 
+def test_a_verdict_tells_values_that_would_change(
+    program: Program, server: LiveServer, owner: Caller, contract: Contract
+) -> None:
+    program.push([record("A", attributes={"a": 1.50, "b": None, "c": [1]})])
+    work()
+    sent = body_of([record("A", attributes={"a": 1.5, "c": {"d": True}}), record("B"), bad_record("C")])
+    told = program.post(f"{VALIDATE}?changes=true", sent)
+    assert [line["outcome"] for line in told.json["changes"]] == ["updated", "created"]
+    assert program.post(f"{VALIDATE}?changes=yes", sent).code == "invalid_parameter"
+    assert "changes" not in program.post(f"{VALIDATE}?changes=false", sent).json
+    with acting_as_command():
+        writer = Caller(owner.customer, enrolment.issue_key(owner.customer, scopes=["imports:write", "imports:read"]))
+    blind = Program(server, writer, contract)
+    assert blind.post(VALIDATE, sent).status == 200
+    assert blind.post(f"{VALIDATE}?changes=true", sent).code == "scope_missing"
+
+
+def dry_run(program: Program, sent: list[Any]) -> Answer:
+    """The status of a finished dry run, opened for parts."""
+    opening = json.dumps({"metadata": METADATA, "dryRun": True}).encode()
+    target = program.post("/api/v1/imports", opening).json["links"]["status"]
+    assert program.call("PUT", f"{target}/parts/1", json.dumps({"records": sent}).encode()).status == 201
+    assert program.post(f"{target}/close").status == 202
+    work()
+    return program.get(target)
+
+
+def test_a_dry_run_is_looked_at_and_committed(program: Program, stranger: Program) -> None:
+    program.push([record("A", attributes={"n": 1})])
+    work()
+    checked = dry_run(program, [record("A", attributes={"n": 2}), record("B"), bad_record("C")]).json
+    changes, commit = checked["links"]["changes"], checked["links"]["commit"]
+    lines = [json.loads(line) for line in program.get(changes).body.splitlines()]
+    assert [line["changes"][0]["pointer"] for line in lines] == ["/attributes/n", ""]
+    rows = program.get(changes, Accept="text/csv")
+    assert len(rows.body.splitlines()) == 3
+    assert rows.headers["content-type"] == "text/csv; charset=utf-8"
+    digest = json.dumps({"digest": checked["digest"]}).encode()
+    for method, target in (("GET", changes), ("POST", commit)):
+        assert stranger.call(method, target, digest if method == "POST" else b"").status == 404
+    assert program.post(commit, json.dumps({"digest": "A" * 43}).encode()).code == "digest_differs"
+    for malformed in (b"{}", b'{"digest":"x"}', b'{"digest":"' + b"A" * 43 + b'\\n"}', b'{"digest":1}'):
+        assert program.post(commit, malformed).code == "invalid_body"
+    answer = program.post(commit, digest)
+    assert (answer.status, answer.headers["location"]) == (202, answer.json["links"]["status"])
+    assert answer.headers["ratelimit-policy"].startswith('"bulk"')
+    work()
+    assert program.post(commit, digest).json == answer.json
+    job = program.get(answer.headers["location"]).json
+    assert (job["dryRun"], job["outcomes"]["updated"], job["outcomes"]["created"]) == (checked["jobId"], 1, 1)
+    assert program.get(checked["links"]["status"]).json["committedAs"] == answer.json["jobId"]
+    assert program.get(changes).body == b""
+    for target in (job["links"]["status"] + "/commit", job["links"]["status"] + "/results/changes"):
+        refused = program.post(target, digest) if target.endswith("commit") else program.get(target)
+        assert (refused.status, refused.code) == (409, "wrong_state")
+
+
 def test_a_secret_is_taken_for_no_request_id(program: Program) -> None:
     verdict = program.post(VALIDATE, body_of([record("A")]), X_Request_ID="lsk_" + "A" * 43)
     assert verdict.status == 200
@@ -332,6 +390,8 @@ def test_a_key_without_the_scope_is_refused(server: LiveServer, owner: Caller, c
     program = Program(server, reader, contract)
     assert program.get("/api/v1/imports").status == 200
     assert program.post(BULK, body_of([record("A")])).code == "scope_missing"
+    assert program.get(f"{NOBODY}/results/changes").code == "scope_missing"
+    assert program.post(f"{NOBODY}/commit", b"{}").code == "scope_missing"
     assert program.post(LOOKUP, b'{"type":"order","id":"A"}').code == "scope_missing"
 
 
@@ -347,12 +407,13 @@ def test_a_wrong_signature_is_refused_everywhere(program: Program, document: dic
 
 
 def test_nobody_s_job_is_not_found(program: Program) -> None:
-    nobody = "/api/v1/imports/00000000-0000-4000-8000-000000000000"
     for method, target in (
-        ("GET", nobody),
-        ("POST", f"{nobody}/cancel"),
-        ("GET", f"{nobody}/results/failed"),
-        ("POST", f"{nobody}/socket-ticket"),
+        ("GET", NOBODY),
+        ("POST", f"{NOBODY}/cancel"),
+        ("GET", f"{NOBODY}/results/failed"),
+        ("GET", f"{NOBODY}/results/changes"),
+        ("POST", f"{NOBODY}/commit"),
+        ("POST", f"{NOBODY}/socket-ticket"),
     ):
         assert program.call(method, target).code == "not_found"
 
