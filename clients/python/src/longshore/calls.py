@@ -83,7 +83,7 @@ class Session:
                     return response, signature
                 retry_after = retry_after_seconds(response.headers.get("retry-after"), self._timing.now())
                 failure = self._refusal(response)
-                is_worth_it = _is_worth_repeating(call, response.status_code)
+                is_worth_it = _is_worth_repeating(call, response.status_code, failure.code)
             pause = patience.next_pause(retry_after) if is_worth_it else None
             if pause is None:
                 raise failure
@@ -148,12 +148,13 @@ class _Counted(httpx2.SyncByteStream):
             self._on_bytes("sending", sent, self._body.size)
 
 
-def _is_worth_repeating(call: Call, status: int) -> bool:
+def _is_worth_repeating(call: Call, status: int, code: str) -> bool:
     if status in (429, 503):  # the server did not begin
         return True
     if status in (500, 502, 504):
         return call.is_repeatable
-    return status == 409 and call.has_idempotency_key  # an earlier attempt is still being taken in
+    # An earlier attempt, or another call for the same, is still being taken in.
+    return status == 409 and (call.has_idempotency_key or code == "idempotency_in_flight")
 
 
 def _trust(url: httpx2.URL) -> ssl.SSLContext:

@@ -3,13 +3,14 @@
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, cast
 
 import httpx2
 
+from longshore import exact
 from longshore.body import MemoryBody, OnBytes
 from longshore.calls import Call, OnWait, Session
 from longshore.config import Config
@@ -18,7 +19,18 @@ from longshore.parts import PART_BYTES, SMALLEST_PART_BYTES, SPLIT_OVER_BYTES, Q
 from longshore.patience import Timing
 from longshore.payload import MEDIA_TYPES, Options, Reading, prepare
 from longshore.refusals import is_longshore, not_ours
-from longshore.shapes import FailedRecord, Found, Import, Kind, Redrive, ResultLine, Verdict, Verification
+from longshore.shapes import (
+    ChangedRecord,
+    Download,
+    FailedRecord,
+    Found,
+    Import,
+    Kind,
+    Redrive,
+    ResultLine,
+    Verdict,
+    Verification,
+)
 from longshore.source import Source, is_regular_file, size_of
 from longshore.watch import Progress, watch
 
@@ -128,8 +140,7 @@ class Client:
         passing failure of this import again; left out, the server decides. A resumed import keeps what it was given.
         """
         options, key = Options(**reading), _checked_key(idempotency_key)
-        asked = (("retryTries", retry_tries), ("retryBaseSeconds", retry_base_seconds))
-        retries = tuple((name, str(number)) for name, number in asked if number is not None)
+        retries = _policy(retry_tries, retry_base_seconds)
         if part_bytes < SMALLEST_PART_BYTES:
             raise FixConfiguration("part_too_small", f"A part has at least {SMALLEST_PART_BYTES:,} bytes.")
         is_file = is_regular_file(data)
@@ -145,11 +156,67 @@ class Client:
         return self._push_in_parts(data, options, key, resume, part_bytes, on_bytes, retries)
 
     def validate(
-        self, data: Source, *, on_bytes: OnBytes | None = None, **reading: Unpack[Reading]
+        self,
+        data: Source,
+        *,
+        changes: bool = False,
+        on_bytes: OnBytes | None = None,
+        split_over: int = SPLIT_OVER_BYTES,
+        part_bytes: int = PART_BYTES,
+        **reading: Unpack[Reading],
     ) -> Verdict | Accepted:
-        """A dry run. Beyond 20,000 records the server answers with a job: watch it, then read its status."""
-        answer, accepted = self._submit("/imports/validate", data, Options(**reading), None, on_bytes)
-        return accepted if accepted.job_id else cast(Verdict, answer)
+        """A dry run. Beyond 20,000 records, and for a file that is sent in parts as push() does, it is a job: watch it,
+        read its status and changes(), and commit() it.
+
+        `changes` asks for the first 1,000 records of the verdict that would change, value by value, fractions as
+        Decimal; the key needs the scope records:read for it.
+        """
+        options = Options(**reading)
+        is_file = is_regular_file(data)
+        if not (is_file and size_of(data) > split_over):
+            asked: Query = (("changes", "true"),) if changes else ()
+            try:
+                answer, accepted = self._submit(
+                    "/imports/validate", data, options, None, on_bytes, asked, loads=exact.loads
+                )
+            except LongshoreError as err:
+                if not is_file or err.code not in ("too_large", "body_too_large"):
+                    raise
+            else:
+                return accepted if accepted.job_id else cast(Verdict, answer)
+        return self._push_in_parts(data, options, _checked_key(None), None, part_bytes, on_bytes, (), dry_run=True)
+
+    def changes(self, job: str) -> Iterator[ChangedRecord]:
+        """What a dry run would change as things stand now, in input order; fractions come as Decimal, to the digit.
+
+        TryLater when the download breaks off: what came may be a part.
+        """
+        return cast(Iterator[ChangedRecord], self._lines(job, "changes", loads=exact.loads))
+
+    def commit(
+        self,
+        job: str,
+        *,
+        digest: str | None = None,
+        retry_tries: int | None = None,
+        retry_base_seconds: int | None = None,
+    ) -> Import:
+        """Imports exactly what a finished dry run has checked; asked for again, it is the same import, whose id is
+        `jobId`.
+
+        `digest` names the content that is meant, as the dry run's status shows it; left out, it is read from there.
+        FixRequest where it is another.
+        """
+        named = digest or str(self.status(job).get("digest") or "")
+        body = MemoryBody([json.dumps({"digest": named}).encode()])
+        call = Call(
+            "POST",
+            f"{_job_path(job)}/commit",
+            query=_policy(retry_tries, retry_base_seconds),
+            content_type=MEDIA_TYPES["json"],
+            body=body,
+        )
+        return cast(Import, self._read(call))
 
     def status(self, job: str) -> Import:
         """The import's counts, outcomes and first errors."""
@@ -157,17 +224,10 @@ class Client:
 
     def results(self, job: str, kind: Kind = "failed") -> Iterator[ResultLine]:
         """Record by record in input order. TryLater when the download breaks off: what came may be a part."""
-        rest = b""
-        for chunk in self.download(job, kind):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for text in lines:
-                if text:
-                    yield json.loads(text)
-        if rest:
-            yield json.loads(rest)
+        return cast(Iterator[ResultLine], self._lines(job, kind))
 
     def download(
-        self, job: str, kind: Kind = "failed", *, format: Literal["ndjson", "csv"] = "ndjson"
+        self, job: str, kind: Download = "failed", *, format: Literal["ndjson", "csv"] = "ndjson"
     ) -> Iterator[bytes]:
         """The same as the server sends it, in pieces."""
         headers = {"Accept": _ACCEPTS[format]}
@@ -230,6 +290,16 @@ class Client:
         answer = self._read(Call("POST", f"{_job_path(job)}/socket-ticket", is_repeatable=False))
         return SocketTicket(str(answer.get("url", "")), str(answer.get("ticket", "")))
 
+    def _lines(self, job: str, kind: Download, *, loads: Callable[[bytes], Any] = json.loads) -> Iterator[Any]:
+        rest = b""
+        for chunk in self.download(job, kind):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for text in lines:
+                if text:
+                    yield loads(text)
+        if rest:
+            yield loads(rest)
+
     def _submit(
         self,
         path: str,
@@ -237,21 +307,23 @@ class Client:
         options: Options,
         idempotency_key: str | None,
         on_bytes: OnBytes | None,
-        retries: Query = (),
+        asked: Query = (),
+        *,
+        loads: Callable[[bytes], Any] = json.loads,
     ) -> tuple[dict[str, Any], Accepted]:
         key = _checked_key(idempotency_key)
         with prepare(data, options, on_bytes=on_bytes) as payload:
             call = Call(
                 "POST",
                 API + path,
-                query=(*payload.query, *retries),
+                query=(*payload.query, *asked),
                 headers={"Idempotency-Key": key},
                 content_type=payload.content_type,
                 body=payload.body,
                 has_idempotency_key=True,
             )
             try:
-                answer = _object(self._session.send(call, on_bytes=on_bytes))
+                answer = _object(self._session.send(call, on_bytes=on_bytes), loads=loads)
             except LongshoreError as err:
                 err.idempotency_key = key
                 raise
@@ -267,6 +339,8 @@ class Client:
         part_bytes: int,
         on_bytes: OnBytes | None,
         retries: Query,
+        *,
+        dry_run: bool = False,
     ) -> Accepted:
         try:
             pushed = push_in_parts(
@@ -279,6 +353,7 @@ class Client:
                 resume=_job_id(resume) if resume else None,
                 on_bytes=on_bytes,
                 retries=retries,
+                dry_run=dry_run,
             )
         except LongshoreError as err:
             err.idempotency_key = key
@@ -289,6 +364,11 @@ class Client:
         return _object(self._session.send(call, on_bytes=on_bytes))
 
 
+def _policy(retry_tries: int | None, retry_base_seconds: int | None) -> Query:
+    asked = (("retryTries", retry_tries), ("retryBaseSeconds", retry_base_seconds))
+    return tuple((name, str(number)) for name, number in asked if number is not None)
+
+
 def _checked_key(idempotency_key: str | None) -> str:
     key = idempotency_key or str(uuid.uuid4())
     if not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and '"' not in key):
@@ -296,9 +376,9 @@ def _checked_key(idempotency_key: str | None) -> str:
     return key
 
 
-def _object(response: httpx2.Response) -> dict[str, Any]:
+def _object(response: httpx2.Response, *, loads: Callable[[bytes], Any] = json.loads) -> dict[str, Any]:
     try:
-        answer = json.loads(response.content) if is_longshore(response) else None
+        answer = loads(response.content) if is_longshore(response) else None
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

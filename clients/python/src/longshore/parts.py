@@ -46,6 +46,7 @@ def push_in_parts(
     resume: str | None,
     on_bytes: OnBytes | None,
     retries: Query,
+    dry_run: bool = False,
 ) -> Pushed:
     """Opens a job with `retries` in its address (or goes on with `resume`), sends what is missing, closes it.
 
@@ -55,7 +56,7 @@ def push_in_parts(
     opened = open_source(data)
     try:
         look = look_at(opened, options)
-        job_id = resume or _open(ask, api, metadata_of(opened, look), idempotency_key, retries)
+        job_id = resume or _open(ask, api, metadata_of(opened, look), idempotency_key, retries, dry_run)
         here = f"{api}/imports/{job_id}"
         try:
             return _fill(ask, here, job_id, opened, look, options, part_bytes, on_bytes)
@@ -66,8 +67,8 @@ def push_in_parts(
         opened.close()
 
 
-def _open(ask: Asking, api: str, metadata: bytes, idempotency_key: str, retries: Query) -> str:
-    body = MemoryBody([b'{"metadata":', metadata, b"}"])
+def _open(ask: Asking, api: str, metadata: bytes, idempotency_key: str, retries: Query, dry_run: bool) -> str:
+    body = MemoryBody([b'{"metadata":', metadata, b',"dryRun":true}' if dry_run else b"}"])
     headers = {"Idempotency-Key": idempotency_key}
     call = Call(
         "POST",

@@ -4,6 +4,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 Status = Literal["pending", "processing", "completed", "failed"]
 Kind = Literal["succeeded", "failed", "unprocessed"]
+Download = Literal["succeeded", "failed", "unprocessed", "changes"]
 
 
 class Counts(TypedDict):
@@ -34,7 +35,10 @@ class Reason(TypedDict):
 
 
 class Import(TypedDict):
-    """An import as `GET /imports/{jobId}` tells it; `would` where its kind is dryRun."""
+    """An import as `GET /imports/{jobId}` tells it; `would`, `digest` and `committedAs` where its kind is dryRun.
+
+    `dryRun` is the one that an import was committed from.
+    """
 
     status: Status
     progress: Counts
@@ -47,6 +51,9 @@ class Import(TypedDict):
     errorSummary: NotRequired[list[Reason]]
     outcomes: NotRequired[dict[str, int]]
     would: NotRequired[dict[str, int] | None]
+    digest: NotRequired[str | None]
+    committedAs: NotRequired[str | None]
+    dryRun: NotRequired[str | None]
     byType: NotRequired[dict[str, Any]]
     rate: NotRequired[float | None]
     eta: NotRequired[Any]
@@ -55,6 +62,24 @@ class Import(TypedDict):
     finishedAt: NotRequired[str | None]
     expiresAt: NotRequired[str | None]
     links: NotRequired[dict[str, str]]
+
+
+class Change(TypedDict):
+    """A place and its values; what is missing is not there. The pointer "" means all of the record."""
+
+    pointer: str
+    before: NotRequired[Any]
+    after: NotRequired[Any]
+
+
+class ChangedRecord(TypedDict):
+    """A record that a dry run would create or update."""
+
+    index: int
+    record: str
+    type: str
+    outcome: Literal["created", "updated"]
+    changes: list[Change]
 
 
 class Verdict(TypedDict):
@@ -66,6 +91,8 @@ class Verdict(TypedDict):
     errors: list[RecordError]
     errorSummary: NotRequired[list[Reason]]
     would: NotRequired[dict[str, int]]
+    changes: NotRequired[list[ChangedRecord]]
+    changesTruncated: NotRequired[bool]
 
 
 class ResultLine(TypedDict):

@@ -50,34 +50,27 @@ def parser() -> argparse.ArgumentParser:
     push.add_argument("--watch", action="store_true", help="stay until it is done and show how it went")
     push.add_argument("--idempotency-key", metavar="KEY", help="resume a push: the same file, the same key")
     push.add_argument("--resume", metavar="JOB", help="go on with a push in parts: the same file, the import it made")
-    push.add_argument(
-        "--split-over",
-        type=_count,
-        default=SPLIT_OVER_BYTES,
-        metavar="BYTES",
-        help="send a larger file in parts (%(default)s), and any that is too large for one body",
-    )
-    push.add_argument(
-        "--part-size",
-        type=_count,
-        default=PART_BYTES,
-        metavar="BYTES",
-        help="how much of the file a part holds (%(default)s); the same again with --resume",
-    )
-    push.add_argument(
-        "--retry-tries",
-        type=_count,
-        metavar="N",
-        help="how often the server tries a passing failure again (0 to 20; else the server's own number)",
-    )
-    push.add_argument(
-        "--retry-base-seconds",
-        type=_count,
-        metavar="N",
-        help="the longest pause before the first of these tries (1 to 3600; each further pause is twice as long)",
-    )
+    _add_parts(push)
+    _add_retry_policy(push)
 
-    _add_file(command("validate", "check a file without storing anything", _FILES))
+    validate = command("validate", "check a file without storing anything", _FILES)
+    _add_file(validate)
+    validate.add_argument(
+        "--changes", action="store_true", help="show what would change, value by value (scope records:read)"
+    )
+    validate.add_argument(
+        "--watch",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="stay until a dry run that takes longer is done (the default)",
+    )
+    _add_parts(validate)
+
+    commit = command("commit", "import exactly what a dry run has checked; once, however often it is asked")
+    commit.add_argument("job", metavar="JOB", help="the dry run that validate made")
+    commit.add_argument("--digest", help="what is meant, as the dry run's status names it (else it is read from there)")
+    commit.add_argument("--watch", action="store_true", help="stay until it is done and show how it went")
+    _add_retry_policy(commit)
 
     status = command("status", "show how an import stands")
     _add_job(status)
@@ -86,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     results = command("results", "download what became of the records, in the order they were sent")
     _add_job(results)
     kinds = results.add_mutually_exclusive_group(required=True)
-    for kind in ("failed", "succeeded", "unprocessed"):
+    for kind in ("failed", "succeeded", "unprocessed", "changes"):
         kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind)
     results.add_argument("--csv", action="store_true", help="CSV in place of NDJSON")
     results.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here, readable by you alone")
@@ -128,6 +121,38 @@ def _add_file(sub: argparse.ArgumentParser) -> None:
         "--gzip",
         action=argparse.BooleanOptionalAction,
         help="pack it before it is sent (only where it is too large otherwise)",
+    )
+
+
+def _add_parts(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--split-over",
+        type=_count,
+        default=SPLIT_OVER_BYTES,
+        metavar="BYTES",
+        help="send a larger file in parts (%(default)s), and any that is too large for one body",
+    )
+    sub.add_argument(
+        "--part-size",
+        type=_count,
+        default=PART_BYTES,
+        metavar="BYTES",
+        help="how much of the file a part holds (%(default)s); the same again to resume",
+    )
+
+
+def _add_retry_policy(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--retry-tries",
+        type=_count,
+        metavar="N",
+        help="how often the server tries a passing failure again (0 to 20; else the server's own number)",
+    )
+    sub.add_argument(
+        "--retry-base-seconds",
+        type=_count,
+        metavar="N",
+        help="the longest pause before the first of these tries (1 to 3600; each further pause is twice as long)",
     )
 
 

@@ -1,17 +1,18 @@
 """One function a command: call the client, show what came, say how to end."""
 
 import argparse
-import contextlib
-import os
 import shlex
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from rich.text import Text
 
+from longshore.cli.changes import SHOWN, changes_summary
+from longshore.cli.download import write
 from longshore.cli.exits import Exit, exit_for
 from longshore.cli.following import following
 from longshore.cli.screen import Screen
@@ -82,14 +83,45 @@ def resume_advice(args: argparse.Namespace, job: str) -> list[str]:
 def validate(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     name = _name(args)
     with following(screen, name) as progress:
-        answer = client.validate(_source(args), on_bytes=progress.bytes, **_reading(args))
-        if isinstance(answer, Accepted):
+        answer = client.validate(
+            _source(args),
+            changes=args.changes,
+            on_bytes=progress.bytes,
+            split_over=args.split_over,
+            part_bytes=args.part_size,
+            **_reading(args),
+        )
+        if isinstance(answer, Accepted) and args.watch:
             _follow(client, answer.job_id, progress.records)
-    if isinstance(answer, Accepted):
-        return _finish(client, screen, answer.job_id)
-    screen.give(answer)
-    screen.say(*verdict_summary(answer, name))
-    return Exit.OK if answer["valid"] else Exit.SOME_FAILED
+    if not isinstance(answer, Accepted):
+        screen.give(answer)
+        screen.say(*verdict_summary(answer, name))
+        if args.changes:
+            screen.say(*changes_summary(answer.get("changes", [])))
+        return Exit.OK if answer["valid"] else Exit.SOME_FAILED
+    if not args.watch:
+        screen.give(answer.answer, answer.job_id)
+        screen.say(*next_steps(f"longshore status {plain(answer.job_id)} --watch"))
+        return Exit.OK
+    ended = _finish(client, screen, answer.job_id)
+    if args.changes and screen.mode == "people" and ended in (Exit.OK, Exit.SOME_FAILED):
+        screen.say(*changes_summary(list(islice(client.changes(answer.job_id), SHOWN + 1))))
+    return ended
+
+
+def commit(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    answer = client.commit(
+        args.job, digest=args.digest, retry_tries=args.retry_tries, retry_base_seconds=args.retry_base_seconds
+    )
+    job = str(answer.get("jobId", ""))
+    screen.say(Text(f"The dry run is committed as import {plain(job)}"))
+    if not args.watch:
+        screen.give(answer, job)
+        screen.say(*next_steps(f"longshore status {plain(job)} --watch"))
+        return Exit.OK
+    with following(screen, "Import") as progress:
+        _follow(client, job, progress.records)
+    return _finish(client, screen, job)
 
 
 def status(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
@@ -106,7 +138,7 @@ def results(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         return Exit.OK
-    written = _write(args.output, chunks)
+    written = write(args.output, chunks)
     screen.give({"file": str(args.output), "bytes": written})
     screen.say(Text(f"{size(written)} written to {plain(args.output)}"))
     return Exit.OK
@@ -170,6 +202,7 @@ _LINES = ("algorithm", "key id", "time", "nonce", "method", "host", "target", "c
 COMMANDS: Mapping[str, Command] = {
     "push": push,
     "validate": validate,
+    "commit": commit,
     "status": status,
     "results": results,
     "retry": retry,
@@ -225,41 +258,3 @@ def _source(args: argparse.Namespace) -> Path | BinaryIO:
     if sys.stdin.isatty():
         raise FixFile("stdin_is_terminal", "Standard input is a terminal.", hint="Pipe a file into it.")
     return sys.stdin.buffer
-
-
-def _write(path: Path, chunks: Iterable[bytes]) -> int:
-    """Beside its place first, so that half a download never looks like a whole one. Returns the bytes."""
-    part = path.with_name(path.name + ".part")
-    written = 0
-    with _opened(part) as file:
-        for chunk in chunks:
-            file.write(chunk)
-            written += len(chunk)
-    try:
-        part.replace(path)
-    except OSError as err:
-        part.unlink(missing_ok=True)
-        raise _unwritable(path, err) from err
-    return written
-
-
-@contextlib.contextmanager
-def _opened(part: Path) -> Iterator[BinaryIO]:
-    try:
-        part.unlink(missing_ok=True)
-        file = os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    except OSError as err:
-        raise _unwritable(part, err) from err
-    try:
-        with file:
-            yield file
-    except OSError as err:
-        part.unlink(missing_ok=True)
-        raise _unwritable(part, err) from err
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _unwritable(path: Path, err: OSError) -> FixFile:
-    return FixFile("file_unwritable", f"{path} cannot be written: {err.strerror}.", hint="Name another file.")

@@ -1,6 +1,5 @@
 """Where things are printed: results to standard output, trouble to standard error."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TextIO
@@ -8,6 +7,7 @@ from typing import Any, Literal, TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from longshore import exact
 from longshore.cli.words import duration, plain
 from longshore.errors import LongshoreError
 
@@ -36,7 +36,7 @@ class Screen:
     def give(self, answer: Mapping[str, Any], id: str | None = None) -> None:
         """The run's result, for scripts."""
         if self.mode == "json":
-            self._write(json.dumps(answer, ensure_ascii=False))
+            self._write(exact.dumps(answer))
         elif self.mode == "quiet" and id:
             self._write(id)
 

@@ -132,6 +132,10 @@ def _next_steps(job: str, answer: Import) -> list[RenderableType]:
     steps: list[str] = []
     if answer["status"] not in ("completed", "failed"):
         steps.append(f"longshore status {job} --watch")
+    if answer.get("kind") == "dryRun" and answer["status"] == "completed":
+        steps.append(f"longshore results {job} --changes -o changes.ndjson")
+        if not answer.get("committedAs"):
+            steps.append(f"longshore commit {job} --watch")
     if answer["progress"]["failed"]:
         steps.append(f"longshore results {job} --failed -o failed.ndjson")
     if outcomes.get("unprocessed"):
