@@ -30,10 +30,10 @@ class Mapper:
     """One compiled version; safe to share among threads."""
 
     def __init__(self, version: Mapping) -> None:
-        meant = define(version)
-        self._compiled: CompiledMapping = compile_mapping(meant)
-        self._names = _names(meant)
-        self._rules = frozenset(rule.code for rule in meant.rules)
+        self.meant = define(version)
+        self.names = _names(self.meant)
+        self._compiled: CompiledMapping = compile_mapping(self.meant)
+        self._rules = frozenset(rule.code for rule in self.meant.rules)
         self.targets = self._compiled.targets
 
     def map(self, found: checking.Record, missing: list[int]) -> bytes:
@@ -61,14 +61,15 @@ class Mapper:
             checking.shortened(found.pointer),
             checking.shortened(found.target),
             "validate" if is_of_record else "map",
-            self._shown(found.pointer or found.target),
+            shown(found.pointer or found.target, self.names),
             found.message,
         )
 
-    def _shown(self, pointer: str) -> str:
-        """With the names that the mapping itself gives; all others are the caller's and may be personal."""
-        steps = checking.shortened(pointer).split("/")[1:]
-        return "".join(f"/{step}" if step in self._names else "/*" for step in steps)
+
+def shown(pointer: str, names: frozenset[str]) -> str:
+    """With the names that a mapping itself gives; all others are the caller's and may be personal."""
+    steps = checking.shortened(pointer).split("/")[1:]
+    return "".join(f"/{step}" if step in names else "/*" for step in steps)
 
 
 def pin(customer_id: int) -> dict[str, int]:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.context import Actor, acting_as
-from imports import mapping_plan, mapping_versions
+from imports import mapping_plan, mapping_versions, rehearsal
 from imports.checking import TYPES
 from imports.management.mapping_text import describe, difference_lines, headline, step_lines, to_json
+from imports.management.rehearsal_text import add_rehearsal_arguments, rehearsal_lines
 from imports.mapping import document
 from imports.mapping.difference import Difference, difference
 from imports.mapping.mistake import UnfitMapping
@@ -59,6 +60,7 @@ class Command(BaseCommand):
             ("rollback", "publish an older version again, under a new number; without VERSION the one before"),
             ("archive", "no mapping for this type any more: records are stored as they come"),
             ("diff", "what changed between two versions; without them from the published one to the newest draft"),
+            ("rehearse", "run a version, else the newest, over the last records, beside the published one; masked"),
         ):
             command = add(name, says)
             command.add_argument("customer", metavar="CUSTOMER", help="the customer's short name")
@@ -69,6 +71,8 @@ class Command(BaseCommand):
                 command.add_argument("version", metavar="VERSION", type=int, nargs="?")
             if name == "diff":
                 command.add_argument("to", metavar="TO", type=int, nargs="?")
+            if name == "rehearse":
+                add_rehearsal_arguments(command)
             if name == "edit":
                 command.add_argument(
                     "file", metavar="FILE", help="YAML or JSON with one mapping; - reads standard input"
@@ -88,6 +92,7 @@ class Command(BaseCommand):
             "rollback": self._roll_back,
             "archive": self._archive,
             "diff": self._diff,
+            "rehearse": self._rehearse,
         }
         try:
             with acting_as(Actor("command", "mappings")):
@@ -199,6 +204,17 @@ class Command(BaseCommand):
         for line in difference_lines(found) if found != Difference() else ["  They say the same."]:
             self.stdout.write(line)
 
+    def _rehearse(self, options: dict[str, Any]) -> None:
+        version = _newest(options)
+        found = rehearsal.rehearse(
+            version, last=options["last"], samples=options["samples"], seconds=options["seconds"]
+        )
+        if options["json"]:
+            self._json(found)
+            return
+        for line in rehearsal_lines(found):
+            self.stdout.write(line)
+
     def _done(self, version: Mapping, options: dict[str, Any]) -> None:
         if options["json"]:
             self._json(describe(version))
@@ -227,6 +243,16 @@ def _version(options: dict[str, Any]) -> Mapping:
     if current is None:
         raise CommandError(f"{owner.slug} has no published mapping for {record_type}; name a version.")
     return current
+
+
+def _newest(options: dict[str, Any]) -> Mapping:
+    owner, record_type = find_customer(options["customer"]), options["type"]
+    if options["version"] is not None:
+        return mapping_versions.find(owner, record_type, options["version"])
+    newest = mapping_versions.newest(owner, record_type)
+    if newest is None:
+        raise CommandError(f"{owner.slug} has no mapping for {record_type}.")
+    return newest
 
 
 def _pair(options: dict[str, Any]) -> tuple[Mapping, Mapping]:
