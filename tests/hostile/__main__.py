@@ -72,7 +72,8 @@ class Corpus:
         self.bodies: list[BodyCase] = [
             case for case in body_cases() if len(case.body) < LARGE_BYTES and case.status != 413
         ]
-        self.small = [*small_bodies("type", "id", "filter", "sample", "perSecond", "preview", "overlapHours", "parts")]
+        members = ("type", "id", "filter", "sample", "perSecond", "preview", "overlapHours", "parts", "digest")
+        self.small = [*small_bodies(*members)]
 
     def input(self, seed: int, number: int) -> Input:
         chance = random.Random(f"{seed} {number}")
@@ -93,7 +94,13 @@ class Corpus:
 
     def _command(self, chance: random.Random) -> Input:
         target = chance.choice(
-            ("records/lookup", "redrives", f"imports/{unknown()}/close", f"failed-records/{unknown()}-0/edit")
+            (
+                "records/lookup",
+                "redrives",
+                f"imports/{unknown()}/close",
+                f"imports/{unknown()}/commit",
+                f"failed-records/{unknown()}-0/edit",
+            )
         )
         return Input("POST", f"/api/v1/{target}", broken(chance.choice(self.small), chance))
 

@@ -19,6 +19,7 @@ from imports.parts import digest_of
 from imports.refusal import Refusal
 from imports.status import describe
 from tests.imports.dry_runs import changes_of, commit_of, digest_over, dry_run
+from tests.imports.in_parts import actions_on, begin, finish, part_of, put, refusal_of
 from tests.imports.mappings import field, mapping, publish
 from tests.imports.pipeline import (
     Caller,
@@ -37,18 +38,10 @@ from tests.imports.pipeline import (
     stuck_before_insert,
     work,
 )
-from tests.imports.test_parts import begin, finish, part_of, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches")]
 
 SENT: list[Any] = [record("A", attributes={"n": 1}), *records(15), bad_record(), record("A", attributes={"n": 2.50})]
-
-
-def refused(code: str, act: Callable[[], Any]) -> Refusal:
-    with pytest.raises(Refusal) as refusal:
-        act()
-    assert refusal.value.code == code
-    return refusal.value
 
 
 def packed_of(job: ImportJob) -> list[tuple[int, int, int, list[int], bytes]]:
@@ -179,11 +172,11 @@ def test_it_counts_among_the_running_imports(owner: Caller) -> None:
     checked = dry_run(owner, records(3))
     Customer.objects.filter(pk=owner.customer.pk).update(max_concurrent_imports=1)
     push(owner, records(1))
-    told = refused("too_many_running_imports", lambda: commit_of(owner, checked))
+    told = refusal_of("too_many_running_imports", lambda: commit_of(owner, checked))
     assert told.retry_after
     work()
     job = commit_of(owner, checked)
-    refused("too_many_running_imports", lambda: push(owner, records(1)))
+    refusal_of("too_many_running_imports", lambda: push(owner, records(1)))
     assert commit_of(owner, checked).pk == job.pk
 
 
@@ -198,20 +191,20 @@ def test_parallel_commits_do_not_pass_the_limit_together(owner: Caller) -> None:
 
 def test_another_digest_is_refused(owner: Caller) -> None:
     checked = dry_run(owner, records(3))
-    refused("digest_differs", lambda: commit_of(owner, checked, b"x" * 32))
+    refusal_of("digest_differs", lambda: commit_of(owner, checked, b"x" * 32))
     job = commit_of(owner, checked)
-    refused("digest_differs", lambda: commit_of(owner, checked, b"x" * 32))
+    refusal_of("digest_differs", lambda: commit_of(owner, checked, b"x" * 32))
     assert ImportJob.objects.exclude(kind="dry_run").get() == job
 
 
 def test_only_a_completed_dry_run_is_committed(owner: Caller) -> None:
     unfinished = push(owner, records(3), kind="dry_run")
-    refused("wrong_state", lambda: commit_of(owner, unfinished))
+    refusal_of("wrong_state", lambda: commit_of(owner, unfinished))
     with calling(owner):
         ending.cancel(unfinished.pk)
-    refused("wrong_state", lambda: commit_of(owner, unfinished))
+    refusal_of("wrong_state", lambda: commit_of(owner, unfinished))
     imported = run(owner, records(3))
-    refused("wrong_state", lambda: commit_of(owner, imported))
+    refusal_of("wrong_state", lambda: commit_of(owner, imported))
     assert not ImportJob.objects.filter(dry_run__isnull=False).exists()
 
 
@@ -219,7 +212,7 @@ def test_what_has_expired_is_not_committed(owner: Caller) -> None:
     checked = dry_run(owner, records(15))
     first = ImportBatch.objects.filter(job=checked).order_by("sequence")[0]
     ImportBatch.objects.filter(pk=first.pk).update(payload=None)
-    refused("results_expired", lambda: commit_of(owner, checked))
+    refusal_of("results_expired", lambda: commit_of(owner, checked))
     assert not ImportJob.objects.filter(kind="import").exists()
     assert committed_as(checked) is None
 
@@ -318,12 +311,6 @@ def test_a_dry_run_in_parts_is_compared_and_committed(owner: Caller) -> None:
     assert actions_on(checked)[-1] == "dry_run.committed"
 
 
-def actions_on(job: ImportJob) -> list[str]:
-    return list(
-        AuditEvent.objects.filter(target=f"import:{job.uuid}").order_by("sequence").values_list("action", flat=True)
-    )
-
-
 def test_an_open_dry_run_does_not_count_among_the_running_imports(owner: Caller) -> None:
     Customer.objects.filter(pk=owner.customer.pk).update(max_concurrent_imports=1)
     push(owner, records(1))
@@ -336,7 +323,7 @@ def test_one_idempotency_key_opens_a_dry_run_and_an_import(owner: Caller) -> Non
     checked, job = begin(owner, key="k", dryRun=True), begin(owner, key="k")
     assert checked.pk != job.pk
     assert begin(owner, key="k", dryRun=True).pk == checked.pk
-    refused("idempotency_key_reused", lambda: begin(owner, key="k", dryRun=True, expectedRecords=4))
+    refusal_of("idempotency_key_reused", lambda: begin(owner, key="k", dryRun=True, expectedRecords=4))
 
 
 def test_commits_are_audited_on_both_sides(owner: Caller) -> None:
@@ -354,7 +341,9 @@ def test_the_retry_policy_is_the_caller_s_or_the_dry_run_s(owner: Caller) -> Non
     checked = dry_run(owner, records(1), parameters={"retryTries": "7", "retryBaseSeconds": "9"})
     job = commit_of(owner, checked, parameters={"retryTries": "2"})
     assert (job.retry_tries, job.retry_base_seconds) == (2, 9)
-    refused("invalid_parameter", lambda: commit_of(owner, dry_run(owner, records(1)), parameters={"retryTries": "x"}))
+    refusal_of(
+        "invalid_parameter", lambda: commit_of(owner, dry_run(owner, records(1)), parameters={"retryTries": "x"})
+    )
 
 
 def test_a_commit_is_copied_in_portions(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
