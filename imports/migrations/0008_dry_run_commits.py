@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("imports", "0006_mappings")]
+    dependencies = [("imports", "0007_record_fillfactor")]
 
     operations = [
         migrations.AddField(
