@@ -206,7 +206,10 @@ SPECTACULAR_SETTINGS = {
         "FailedRecordStateEnum": ["open", "retrying", "resolved", "discarded"],
         "RedriveStateEnum": ["running", "paused", "cancelled", "done"],
         "WantedStateEnum": ["open", "discarded"],
-        "DiscardReasonEnum": ["duplicate", "obsolete", "invalid", "test", "other"],
+        "DiscardReasonEnum": ["duplicate", "obsolete", "invalid", "test", "other", "undone"],
+        "GivenDiscardReasonEnum": ["duplicate", "obsolete", "invalid", "test", "other"],
+        "UndoStateEnum": ["running", "done", "failed"],
+        "KeptReasonEnum": ["changed", "edited", "confirmed", "superseded", "no_version"],
     },
 }
 

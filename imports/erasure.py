@@ -24,6 +24,12 @@ _EMPTY: Final = (
     )
     """,
     """
+    DELETE FROM imports_recordversion WHERE id IN (
+        SELECT id FROM imports_recordversion WHERE customer_id = %(customer)s
+        ORDER BY type, key, job_id, index LIMIT %(most)s FOR UPDATE SKIP LOCKED
+    )
+    """,
+    """
     DELETE FROM imports_failedrecord WHERE id IN (
         SELECT t.id FROM imports_importjob job JOIN imports_failedrecord t ON t.job_id = job.id
         WHERE job.customer_id = %(customer)s ORDER BY t.job_id, t.index LIMIT %(most)s FOR UPDATE OF t SKIP LOCKED

@@ -40,6 +40,8 @@ POINTS: Final = (
     "attempt_ended",
     "passing_on",  # a turn is over, with work left
     "splitting",  # a killer batch is in pieces, before the commit
+    "unwound",  # a batch of an undo is taken back, before the commit
+    "unwound_committed",
     "sweeping",  # sweeper: before it rings
     "restarting",  # supervisor: a child died
 )

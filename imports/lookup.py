@@ -1,14 +1,16 @@
 """One record by its business id: its content, where it came from and its story."""
 
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from msgspec import Raw
 
 from customers.keyring import keyring
-from imports.models import FailedRecord, ImportJob, Record
+from imports.models import FailedRecord, ImportJob, Record, RecordVersion
 from imports.outcome import Outcome
 from imports.progress import wire_time
 from imports.storing import record_row
+
+_MOST: Final = 100
 
 
 class Chapter(TypedDict):
@@ -30,7 +32,8 @@ class Found(TypedDict):
 def look_up(*, customer_id: int, record_type: str, external_id: str) -> Found | None:
     """The record as JSON (`record` is msgspec.Raw), None where it is unknown and never failed.
 
-    `record` is null for a record that was only ever refused. The story is in order of time.
+    `record` is null for a record that was only ever refused. The story is in order of time: every change of the content
+    whose before-image is still kept, and the newest failures.
     """
     keys = keyring(customer_id)
     key = keys.index.key(record_type, external_id)
@@ -38,12 +41,17 @@ def look_up(*, customer_id: int, record_type: str, external_id: str) -> Found | 
     failures = list(
         FailedRecord.objects.filter(customer_id=customer_id, type__in=FailedRecord.TYPES, key=key)
         .exclude(state=FailedRecord.State.DRY_RUN)
-        .order_by("-pk")[:100]
+        .order_by("-pk")[:_MOST]
     )
     if stored is None and not failures:
         return None
+    contents: list[Record | RecordVersion] = [stored] if stored else []
+    if stored is not None:
+        replaced = RecordVersion.objects.filter(customer_id=customer_id, type=record_type, key=key)
+        contents += replaced.defer("payload", "fingerprint").order_by("-job_id", "-index")[:_MOST]
     jobs = ImportJob.objects.in_bulk(
-        {failure.job_id for failure in failures} | ({stored.origin_job_id, stored.changed_job_id} if stored else set())
+        {failure.job_id for failure in failures}
+        | {number for content in contents for number in (content.origin_job_id, content.changed_job_id)}
     )
     chapters: list[Chapter] = [
         {
@@ -59,32 +67,39 @@ def look_up(*, customer_id: int, record_type: str, external_id: str) -> Found | 
         return {"record": None, "origin": None, "story": _in_order(chapters)}
     opener = keys.opener("imports_record", "payload")
     content = opener.open(bytes(stored.payload), record_row(record_type, key))
-    origin, changed = jobs[stored.origin_job_id], jobs[stored.changed_job_id]
-    first = stored.created_at == stored.updated_at
-    chapters.append(
+    for held in reversed(contents):
+        chapters += _chapters_of(held, jobs)
+    return {
+        "record": Raw(content),
+        "origin": {"jobId": str(jobs[stored.origin_job_id].uuid), "index": stored.origin_index},
+        "story": _in_order(chapters),
+    }
+
+
+def _chapters_of(content: Record | RecordVersion, jobs: dict[int, ImportJob]) -> list[Chapter]:
+    """The change that brought a content, and the last import that found it unchanged."""
+    origin, changed = jobs[content.origin_job_id], jobs[content.changed_job_id]
+    first = content.created_at == content.updated_at
+    chapters: list[Chapter] = [
         {
-            "at": wire_time(stored.updated_at),
+            "at": wire_time(content.updated_at),
             "jobId": str(changed.uuid),
-            "index": stored.changed_index,
+            "index": content.changed_index,
             "outcome": (Outcome.CREATED if first else Outcome.UPDATED).label,
             "code": None,
         }
-    )
-    if (stored.origin_job_id, stored.origin_index) != (stored.changed_job_id, stored.changed_index):
+    ]
+    if (content.origin_job_id, content.origin_index) != (content.changed_job_id, content.changed_index):
         chapters.append(
             {
                 "at": wire_time(origin.finished_at or origin.created_at),
                 "jobId": str(origin.uuid),
-                "index": stored.origin_index,
+                "index": content.origin_index,
                 "outcome": Outcome.UNCHANGED.label,
                 "code": None,
             }
         )
-    return {
-        "record": Raw(content),
-        "origin": {"jobId": str(origin.uuid), "index": stored.origin_index},
-        "story": _in_order(chapters),
-    }
+    return chapters
 
 
 def _in_order(chapters: list[Chapter]) -> list[Chapter]:

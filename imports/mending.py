@@ -8,7 +8,7 @@ from audit.clock import database_now
 from audit.context import current_context
 from audit.trail import audited, record
 from customers.keyring import hold, keyring
-from imports import checking, doorbell, mappers
+from imports import checking, doorbell, mappers, undoing
 from imports.after_commit import after_commit
 from imports.failures import failure_row
 from imports.models import FailedRecord, ImportJob
@@ -19,6 +19,7 @@ _WAITING: Final = (FailedRecord.State.OPEN, FailedRecord.State.DISCARDED)
 
 def retry(failure: FailedRecord) -> FailedRecord:
     """The record as it waits for its worker. Raises Refusal (wrong_state) unless it is open or discarded."""
+    _refuse_undone(failure)
     with audited():
         _change(failure, _WAITING, {**_AGAIN, "redrive": None, "discard_reason": ""})
         _note(failure, "failed_record.retried")
@@ -29,8 +30,10 @@ def retry(failure: FailedRecord) -> FailedRecord:
 def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
     """`raw` is tried in the record's place; what was sent is kept. Nothing is changed where this raises Refusal.
 
-    invalid_body: it would fail again. attempt_passed: since `attempt`, which the person saw, it was tried or changed.
+    wrong_state: its import was undone. invalid_body: it would fail again. attempt_passed: since `attempt`, which the
+    person saw, it was tried or changed.
     """
+    _refuse_undone(failure)
     content = _read_edited(raw, failure.customer_id)
     job = ImportJob.objects.get(pk=failure.job_id)
     keys = keyring(failure.customer_id)
@@ -94,8 +97,13 @@ def _explain(problem: checking.Problem) -> str:
 _AGAIN: Final = {"state": FailedRecord.State.RETRYING, "tries": 0, "next_attempt_at": Now()}
 
 
+def _refuse_undone(failure: FailedRecord) -> None:
+    if FailedRecord.objects.filter(undoing.is_undone(), pk=failure.pk).exists():
+        raise Refusal("wrong_state", "The import of this record was undone, so it is not tried again. Push it anew.")
+
+
 def _change(failure: FailedRecord, states: tuple[str, ...], changes: dict[str, Any], **conditions: int) -> None:
-    chosen = FailedRecord.objects.filter(pk=failure.pk, state__in=states, **conditions)
+    chosen = FailedRecord.objects.filter(~undoing.is_undone(), pk=failure.pk, state__in=states, **conditions)
     if not chosen.update(**changes, updated_at=Now()):
         raise Refusal("wrong_state", f"This record is {_read(failure).state}; read it again before you try more.")
 

@@ -5,6 +5,7 @@ from typing import Final, TypedDict
 
 from django.db.models import Count, Max, Min, QuerySet
 
+from imports import undoing
 from imports.models import FailedRecord, ImportJob, Redrive
 from imports.progress import wire_time
 
@@ -22,7 +23,8 @@ class Wanted:
     state: str = FailedRecord.State.OPEN.value
 
     def failures(self) -> QuerySet[FailedRecord]:
-        found = FailedRecord.objects.filter(customer_id=self.customer_id, state=self.state)
+        """None of an import that was undone."""
+        found = FailedRecord.objects.filter(~undoing.is_undone(), customer_id=self.customer_id, state=self.state)
         if self.job is not None:
             found = found.filter(job=self.job)
         if self.code:

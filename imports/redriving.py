@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
-from imports import doorbell
+from imports import doorbell, undoing
 from imports.after_commit import after_commit
 from imports.models import FailedRecord, ImportJob, Redrive
 from imports.redrive_plan import Wanted
@@ -22,9 +22,11 @@ SAMPLE: Final = "sample"
 
 
 def retry_job(job: ImportJob) -> Redrive:
-    """All of a job's open failed records. Raises Refusal (wrong_state) for a job that stores nothing."""
+    """All of a job's open failed records. Raises Refusal (wrong_state) for one that stores nothing or was undone."""
     if job.kind != ImportJob.Kind.IMPORT:
         raise Refusal("wrong_state", "A dry run stores nothing, so there is nothing to try again.")
+    if undoing.is_job_undone(job.pk):
+        raise Refusal("wrong_state", "This import was undone, so nothing of it is tried again.")
     return start(Wanted(job.customer_id, job=job))
 
 

@@ -32,6 +32,7 @@ class EncryptedColumn:
     """Where ciphertext lies. `source` calls the table t; `owner` is its customer's id, `key` orders and locks its rows.
 
     `binding` are the columns that `row` turns into what the ciphertext is bound to. `fetch` rows are read at a time.
+    `sealed_as` is the table that its ciphertext was made for, where it is moved here as it is.
     """
 
     table: str
@@ -44,6 +45,12 @@ class EncryptedColumn:
     purpose: Sealing = "record"
     stamp: str = ""
     fetch: int = 500
+    sealed_as: str = ""
+
+    @property
+    def sealed_for(self) -> tuple[str, str]:
+        """Table and column that its ciphertext is bound to."""
+        return self.sealed_as or self.table, self.column
 
 
 _OF_JOB: Final = "imports_importjob job JOIN {} t ON t.job_id = job.id"
@@ -63,6 +70,17 @@ ENCRYPTED: Final = (
         binding=("t.type", "t.key"),
         row=_record_row,
         stamp="data_key_id",
+    ),
+    EncryptedColumn(
+        "imports_recordversion",
+        "payload",
+        source="imports_recordversion t",
+        owner="t.customer_id",
+        key=("t.type", "t.key", "t.job_id", "t.index"),
+        binding=("t.type", "t.key"),
+        row=_record_row,
+        stamp="data_key_id",
+        sealed_as="imports_record",
     ),
     EncryptedColumn(
         "imports_importbatch",
@@ -113,6 +131,8 @@ PLAIN: Final = frozenset(
         ("customers_datakey", "wrapped"),  # under a master key, see manage.py rewrap_data_keys
         ("imports_record", "key"),
         ("imports_record", "fingerprint"),
+        ("imports_recordversion", "key"),
+        ("imports_recordversion", "fingerprint"),
         ("imports_importbatch", "outcomes"),
         ("imports_importjob", "idempotency_digest"),
         ("imports_importjob", "body_digest"),
@@ -177,10 +197,10 @@ def _move_chunk(
 ) -> tuple[int, tuple[Any, ...] | None]:
     """How many were moved, and the key of the last row seen; None where there was none."""
     purpose = cast(Sealing, data_key.purpose)
-    sealer = keys.sealer(column.table, column.column, purpose=purpose)
+    sealer = keys.sealer(*column.sealed_for, purpose=purpose)
     if sealer.data_key_id == data_key.pk:
         raise RuntimeError(f"Data key {data_key.pk} is not retired, so nothing takes its place.")
-    opener = keys.opener(column.table, column.column, purpose=purpose)
+    opener = keys.opener(*column.sealed_for, purpose=purpose)
     rows: list[tuple[int, bytes]] = []
     last: tuple[Any, ...] | None = None
     with transaction.atomic():

@@ -54,6 +54,7 @@ class JobSummary(Snapshot):
     source: str
     mappings: dict[str, int] | None
     expiresAt: str
+    undone: bool
     links: dict[str, str]
 
 
@@ -69,7 +70,7 @@ class JobStatus(JobSummary):
 
 
 def summarise(job: ImportJob, now: datetime) -> JobSummary:
-    """One line of the list of jobs: no query, no personal data."""
+    """One line of the list of jobs: no query where the job came with its undo, no personal data."""
     return {
         **snapshot(job, now),
         "jobId": str(job.uuid),
@@ -77,6 +78,7 @@ def summarise(job: ImportJob, now: datetime) -> JobSummary:
         "source": job.source,
         "mappings": job.mappings,
         "expiresAt": wire_time(job.expires_at),
+        "undone": job.is_undone,
         "links": links(job),
     }
 
@@ -176,6 +178,7 @@ def links(job: ImportJob) -> dict[str, str]:
         "results": f"{here}/results",
         "cancel": f"{here}/cancel",
         "retry": f"{here}/retry",
+        "undo": f"{here}/undo",
         **of_dry_run,
         **of_parts,
     }

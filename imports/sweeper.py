@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from audit.clock import database_now
 from customers import expiry
 from customers.nonces import forget_expired
-from imports import doorbell, erasure, key_rotation, opening, redriving, resolving, retrying
+from imports import doorbell, erasure, key_rotation, opening, redriving, resolving, retrying, undoing
 from imports.claiming import due
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
@@ -40,7 +40,7 @@ def sweep() -> int:
         logger.warning("doorbell_unreachable cause=%s", type(err).__name__)
         return 0
     rung = 0
-    if retrying.is_due() or redriving.is_due():
+    if retrying.is_due() or redriving.is_due() or undoing.is_due():
         doorbell.wake(0)
         rung += 1
     for job_id in (

@@ -9,6 +9,7 @@ from imports.confinement import is_asked_to_stop
 from imports.processing import process_next
 from imports.redriving import release_next
 from imports.retrying import retry_next
+from imports.undoing import undo_next
 
 TURN_SECONDS: Final = 1.0
 
@@ -43,8 +44,8 @@ def _take_turn(job_id: int) -> None:
 
 
 def _work_once() -> bool:
-    """A batch and some failed records, in turn, so that neither waits for the end of the other."""
+    """A batch, some failed records and a batch of an undo, in turn, so that none waits for the end of another."""
     if is_asked_to_stop():
         return False
     has_processed = process_next(worker=doorbell.worker_name())
-    return any((release_next(), retry_next())) or has_processed
+    return any((release_next(), retry_next(), undo_next())) or has_processed

@@ -23,10 +23,10 @@ EVENTS_CHECKED: Final = 1_000
 STUCK_SECONDS: Final = 600
 
 # One reading of each table: the groups are few.
-_RECORDS: Final = """
+_CONTENTS: Final = """
     WITH used AS (
         SELECT customer_id, origin_job_id, changed_job_id, data_key_id, count(*) AS records
-        FROM imports_record GROUP BY 1, 2, 3, 4
+        FROM {} GROUP BY 1, 2, 3, 4
     )
     SELECT coalesce(sum(records), 0),
         coalesce(sum(records) FILTER (WHERE origin.id IS NULL OR changed.id IS NULL), 0),
@@ -57,14 +57,15 @@ _RESTORE: Final = "restore the missing rows from a backup before anything else i
 
 
 def references() -> Iterator[Finding]:
-    """Every record's job and data key, every batch's customer and every failed record's batch exist."""
-    records, without_job, without_key = _counts(_RECORDS)
-    yield found(
-        "Records",
-        not (without_job or without_key),
-        f"{records:,}, each with its job and data key",
-        f"{without_job:,} of {records:,} lack their job and {without_key:,} their data key: {_RESTORE}",
-    )
+    """The job and data key of every record and version, every batch's customer and failed record's batch exist."""
+    for subject, table in (("Records", "imports_record"), ("Record versions", "imports_recordversion")):
+        records, without_job, without_key = _counts(_CONTENTS.format(table))
+        yield found(
+            subject,
+            not (without_job or without_key),
+            f"{records:,}, each with its job and data key",
+            f"{without_job:,} of {records:,} lack their job and {without_key:,} their data key: {_RESTORE}",
+        )
     batches, strays = _counts(_BATCHES)
     yield found(
         "Batches",

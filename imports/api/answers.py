@@ -21,7 +21,7 @@ def json_answer(content: Any, *, status: int = 200, headers: Mapping[str, str] |
 
 def own_job(request: Request, job_id: UUID) -> ImportJob:
     """The caller's job; Http404 for one that does not exist and for another customer's alike."""
-    job = ImportJob.objects.filter(uuid=job_id, customer_id=call_of(request).customer_id).first()
+    job = ImportJob.objects.select_related("undo").filter(uuid=job_id, customer_id=call_of(request).customer_id).first()
     if job is None:
         raise Http404
     return job

@@ -63,7 +63,9 @@ class Edit(serializers.Serializer[Any]):
 
 
 class Discard(serializers.Serializer[Any]):
-    reason = serializers.ChoiceField(choices=FailedRecord.DiscardReason.values)
+    reason = serializers.ChoiceField(
+        choices=[reason for reason in FailedRecord.DiscardReason.values if reason != FailedRecord.DiscardReason.UNDONE]
+    )
 
 
 class Filter(serializers.Serializer[Any]):

@@ -64,6 +64,7 @@ class Links(serializers.Serializer[Any]):
     retry = serializers.CharField()
     commit = serializers.CharField(required=False, help_text="Of a dry run")
     changes = serializers.CharField(required=False, help_text="Of a dry run")
+    undo = serializers.CharField()
     parts = serializers.CharField(required=False, help_text="While the import is open for parts")
     close = serializers.CharField(required=False, help_text="While the import is open for parts")
 
@@ -142,6 +143,7 @@ class Summary(serializers.Serializer[Any]):
     startedAt = serializers.DateTimeField(allow_null=True)
     finishedAt = serializers.DateTimeField(allow_null=True)
     expiresAt = serializers.DateTimeField()
+    undone = serializers.BooleanField(help_text="Whether it was taken back, see links.undo")
     links = Links()
 
 

@@ -5,7 +5,9 @@ from imports.models.job import ImportJob
 from imports.models.mapping import FieldMapping, Mapping
 from imports.models.part import ImportPart
 from imports.models.record import Record
+from imports.models.record_version import RecordVersion
 from imports.models.redrive import Redrive
+from imports.models.undo import KeptRecord, Undo
 
 __all__ = [
     "BatchAttempt",
@@ -14,7 +16,10 @@ __all__ = [
     "ImportBatch",
     "ImportJob",
     "ImportPart",
+    "KeptRecord",
     "Mapping",
     "Record",
+    "RecordVersion",
     "Redrive",
+    "Undo",
 ]

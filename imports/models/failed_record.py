@@ -39,6 +39,7 @@ class FailedRecord(models.Model):
         INVALID = "invalid", "Cannot be mended"
         TEST = "test", "Test data"
         OTHER = "other", "Another reason"
+        UNDONE = "undone", "Its import was undone"
 
     UNRESOLVED: ClassVar = (State.OPEN, State.RETRYING)
     TYPES: ClassVar = ("", *Record.Type.values)

@@ -158,6 +158,12 @@ class ImportJob(models.Model):
     def is_finished(self) -> bool:
         return self.status not in self.UNFINISHED
 
+    @property
+    def is_undone(self) -> bool:
+        """Whether it was taken back, wholly. A query, unless the job was read with `undo`."""
+        undo = getattr(self, "undo", None)
+        return undo is not None and undo.finished_at is not None
+
     def seconds_working(self, now: datetime) -> float:
         """How long the job has been worked on, in seconds; 0 before its first batch."""
         if self.started_at is None:

@@ -25,7 +25,19 @@ from imports.parts import digest_of
 from tests.config.probes import is_alive, wait_until
 from tests.flows.house import ROOT
 from tests.imports.dry_runs import dry_run
-from tests.imports.pipeline import Caller, account_of, body_of, outcomes_of, push, records, stored_by, work
+from tests.imports.pipeline import (
+    Caller,
+    account_of,
+    body_of,
+    outcomes_of,
+    push,
+    record,
+    records,
+    run,
+    stored_by,
+    work,
+)
+from tests.imports.undos import ask, contents, counts_of, now_at
 from tests.live import LiveServer, granian_server
 from tests.live import test_database_url as database_url
 
@@ -39,7 +51,8 @@ OF_COMMIT = ("resealing", "committing")
 OF_SWEEPER = ("sweeping",)
 OF_SUPERVISOR = ("restarting",)
 OF_POISON = ("reading_record", "splitting")  # in test_poison.py
-OF_OTHERS = (*OF_WEB, *OF_COMMIT, *OF_SWEEPER, *OF_SUPERVISOR, *OF_POISON)
+OF_UNDO = ("unwound", "unwound_committed")
+OF_OTHERS = (*OF_WEB, *OF_COMMIT, *OF_SWEEPER, *OF_SUPERVISOR, *OF_POISON, *OF_UNDO)
 OF_WORKER = tuple(name for name in failpoints.POINTS if name not in OF_OTHERS)
 COUNT = 45
 
@@ -129,6 +142,24 @@ def test_a_worker_that_fails_there_loses_and_doubles_nothing(owner: Caller, data
         until(lambda: is_done(job), worker.look, sweeper.sweep)
         until(lambda: struck(data_dir, point.partition("=")[0]) == 1)
     require_whole(job, owner, count)
+
+
+@pytest.mark.parametrize("point", [*OF_UNDO, "unwound:3", "unwound=stop", "unwound=error", "unwound_committed=error"])
+def test_a_worker_that_fails_in_an_undo_repeats_and_leaves_out_nothing(
+    owner: Caller, data_dir: Path, point: str
+) -> None:
+    run(owner, [record(f"A-{number}", attributes={}) for number in range(0, COUNT, 2)])
+    before = contents(owner)
+    job = run(owner, records(COUNT))
+    asked = ask(owner, job)
+    doorbell.queue().delete(delete_jobs=True)  # the first ring was lost
+    name, _, times = point.partition("=")[0].partition(":")
+    worker = Keeper("worker", {"DATA_DIR": str(data_dir), "FAILPOINT": point}, data_dir / "worker.log")
+    with keeping(worker):
+        until(lambda: now_at(asked).state == "done", worker.look, sweeper.sweep, seconds=60)
+    assert struck(data_dir, name) == int(times or 1)
+    assert counts_of(now_at(asked)) == {"removed": COUNT // 2, "restored": COUNT - COUNT // 2}
+    assert contents(owner) == before
 
 
 def test_a_sweeper_that_fails_before_it_rings_rings_when_it_is_back(owner: Caller, data_dir: Path) -> None:

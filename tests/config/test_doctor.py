@@ -17,7 +17,7 @@ from customers.models import DataKey
 from imports import doorbell
 from imports.models import ImportBatch, ImportJob, Record
 from tests.imports.mappings import mapping, publish
-from tests.imports.pipeline import bad_record, enrol, push, records, run
+from tests.imports.pipeline import bad_record, enrol, push, record, records, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,6 +118,14 @@ def test_a_record_of_another_customers_job_is_a_fault(done_import: ImportJob) ->
     stranger = enrol("Stranger")
     Record.objects.update(customer=stranger.customer)
     assert "3 of 3 lack their job and 3 their data key" in fault("Records")
+
+
+def test_a_version_without_its_data_key_is_a_fault() -> None:
+    caller = enrol("BigCorp")
+    run(caller, records(3))
+    run(caller, [record("A-0", attributes={})])
+    execute("UPDATE imports_recordversion SET data_key_id = data_key_id + 1000")
+    assert "0 of 1 lack their job and 1 their data key" in fault("Record versions")
 
 
 def test_a_batch_of_another_customer_is_a_fault(done_import: ImportJob) -> None:

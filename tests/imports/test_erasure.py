@@ -27,9 +27,9 @@ from customers.xaes import XaesKey
 from imports import erasure, results, status
 from imports.api.problems import problem_of
 from imports.lookup import look_up
-from imports.models import FailedRecord, ImportBatch, ImportJob, Record
+from imports.models import FailedRecord, ImportBatch, ImportJob, Record, RecordVersion
 from imports.storing import record_row
-from tests.imports.pipeline import Caller, account_of, bad_record, push, records, run, stored_by, work
+from tests.imports.pipeline import Caller, account_of, bad_record, push, record, records, run, stored_by, work
 from tests.live import test_database_url as database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,12 +115,14 @@ def test_its_ciphertext_is_cleared_away_in_portions(
     owner: Caller, stranger: Caller, small_batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(owner, [*records(25), bad_record("x"), bad_record("y")])
+    run(owner, [record("A-0", attributes={})])
     run(stranger, [*records(3), bad_record()])
     monkeypatch.setattr(erasure, "_AT_ONCE", 10)
     assert erasure.clear_away(timezone.now()) == 0
     erase(owner)
     portions = [erasure.clear_away(timezone.now()) for _ in range(4)]
-    assert portions == [10 + 2 + 3, 10, 5, 0]
+    assert portions == [10 + 1 + 2 + 4, 10, 5, 0]
+    assert RecordVersion.objects.count() == 0
     assert Record.objects.filter(customer=owner.customer).count() == 0
     assert FailedRecord.objects.filter(customer=owner.customer).count() == 0
     assert not ImportBatch.objects.filter(customer=owner.customer, payload__isnull=False).exists()

@@ -5,6 +5,7 @@ import pytest
 
 from imports.lookup import Found, look_up
 from tests.imports.pipeline import Caller, bad_record, push, record, run, work
+from tests.imports.undos import undo
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,15 +42,32 @@ def test_numbers_come_back_with_the_digits_they_came_with(owner: Caller) -> None
 
 def test_what_happened_is_told_in_order(owner: Caller) -> None:
     first = run(owner, [record("A")])
+    run(owner, [record("A")])
+    found_again = run(owner, [record("A")])
     refused = run(owner, [bad_record("A")])
     changed = run(owner, [record("A", attributes={})])
     same = run(owner, [record("B"), record("A", attributes={})])
-    assert story(found(owner, "A")) == [
+    last = run(owner, [record("A", attributes={"name": "last"})])
+    told = [
+        ("created", str(first.uuid), 0, None),
+        ("unchanged", str(found_again.uuid), 0, None),
         ("failed", str(refused.uuid), 0, "custom_field_not_a_string"),
         ("updated", str(changed.uuid), 0, None),
         ("unchanged", str(same.uuid), 1, None),
     ]
-    assert first.created == 1  # what an update replaced is told once each version is kept
+    assert story(found(owner, "A")) == [*told, ("updated", str(last.uuid), 0, None)]
+    undo(owner, last)
+    assert story(found(owner, "A")) == told
+    undo(owner, changed)
+    undo(owner, same)
+    assert story(found(owner, "A")) == told[:3]
+
+
+def test_a_change_beneath_that_was_undone_is_no_part_of_the_story(owner: Caller) -> None:
+    first = run(owner, [record("A")])
+    second = run(owner, [record("A", attributes={})])
+    undo(owner, first)
+    assert story(found(owner, "A")) == [("created", str(second.uuid), 0, None)]
 
 
 def test_a_record_that_was_only_ever_refused_has_a_story_and_no_content(owner: Caller) -> None:

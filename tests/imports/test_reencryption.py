@@ -22,11 +22,24 @@ from customers.cipher import data_key_id_of
 from customers.fields import EncryptedTextField
 from customers.keyring import KeyGoneError, hold, keyring
 from customers.models import Customer, DataKey, HmacKey
-from imports import intake, key_rotation, mending, results, status
+from imports import intake, key_rotation, mending, results, status, undoing
 from imports.key_rotation import Rotator, work_off
-from imports.models import FailedRecord, ImportBatch, ImportJob, Record
+from imports.models import FailedRecord, ImportBatch, ImportJob, Record, RecordVersion
 from imports.reencryption import ENCRYPTED, PLAIN, is_empty, reencrypt, remaining
-from tests.imports.pipeline import Caller, another_session, bad_record, push, record, records, run, stored_by, work
+from imports.undoing import undo_next
+from tests.imports.pipeline import (
+    Caller,
+    another_session,
+    bad_record,
+    in_threads,
+    push,
+    record,
+    records,
+    run,
+    stored_by,
+    work,
+)
+from tests.imports.undos import ask, undo_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +67,7 @@ def key_ids(caller: Caller) -> set[int]:
     """The data keys of every ciphertext of the customer, by their headers."""
     blobs = [
         *Record.objects.filter(customer=caller.customer).values_list("payload", flat=True),
+        *RecordVersion.objects.filter(customer=caller.customer).values_list("payload", flat=True),
         *ImportBatch.objects.filter(customer=caller.customer).values_list("payload", flat=True),
         *FailedRecord.objects.filter(customer=caller.customer).values_list("payload", flat=True),
         *FailedRecord.objects.filter(customer=caller.customer).values_list("problems", flat=True),
@@ -83,6 +97,7 @@ def test_every_binary_column_is_registered_or_declared_plain() -> None:
 
 @pytest.mark.parametrize("column", ENCRYPTED, ids=lambda column: f"{column.table}.{column.column}")
 def test_every_registered_column_is_moved(owner: Caller, column: Any) -> None:
+    run(owner, [record("A-0", attributes={"name": "replaced"})])
     run(owner, [*records(3), bad_record()])
     failure = FailedRecord.objects.get()
     mending.edit(failure, json.dumps(record("bad")).encode(), attempt=failure.attempts)
@@ -113,6 +128,51 @@ def test_all_that_was_stored_reads_as_before(owner: Caller, stranger: Caller, sm
     work()
     assert ImportJob.objects.get(pk=waiting.pk).created == 15
     assert key_ids(stranger) == strangers
+
+
+def test_what_was_replaced_under_an_old_key_can_still_be_put_back(owner: Caller, small_batches: int) -> None:
+    """Versions move back as they are, before, between and after the passes of a rotation."""
+    run(owner, records(30))
+    job = run(owner, [record(f"A-{number}", attributes={"name": "new"}) for number in range(30)])
+    ask(owner, job)
+    begin(owner)
+    undo_next()
+    list(work_off(owner.customer))
+    undo_next()
+    begin(owner)
+    undo_all()
+    list(work_off(owner.customer))
+    rings.forget()
+    assert all(content["attributes"]["name"].startswith("name of") for content in stored_by(owner).values())
+    active = set(DataKey.objects.filter(customer=owner.customer, state="active").values_list("pk", flat=True))
+    assert key_ids(owner) <= active
+
+
+def test_a_version_that_moves_back_holds_its_key(owner: Caller) -> None:
+    """Found under the old key in neither table, between two looks, it would be lost with the key."""
+    run(owner, records(1))
+    job = run(owner, [record("A-0", attributes={"name": "new"})])
+    old = begin(owner)
+    record_key = next(key for key in old if key.purpose == "record")
+    ask(owner, job)
+    destroyed = []
+
+    def destroy_meanwhile(*_: Any) -> None:
+        def never_found(_: DataKey) -> bool:
+            return True
+
+        def destroy() -> None:
+            with acting_as(Actor("system", "tests")):
+                DataKey.objects.filter(pk=record_key.pk).update(emptied_at=NOW())
+                rested = NOW() + timedelta(seconds=rotation.SETTLE_SECONDS)
+                destroyed.append(rotation.destroy(record_key, now=rested, is_empty=never_found))
+
+        in_threads(destroy)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(undoing, "_count", destroy_meanwhile)
+        assert undo_next()
+    assert destroyed == [False]
 
 
 def lines_of(job: ImportJob) -> list[bytes]:

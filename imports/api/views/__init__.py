@@ -20,6 +20,7 @@ from imports.api.views.redrives import (
 from imports.api.views.results import ResultsView
 from imports.api.views.retry import RetryView
 from imports.api.views.status import ImportStatusView
+from imports.api.views.undo import UndoKeptView, UndoView
 from imports.api.views.validate import ValidateView
 
 __all__ = [
@@ -47,5 +48,7 @@ __all__ = [
     "RedriveView",
     "ResultsView",
     "RetryView",
+    "UndoKeptView",
+    "UndoView",
     "ValidateView",
 ]

@@ -13,7 +13,7 @@ from django.test import Client
 from customers import enrolment, signing
 from imports import checking, intake
 from imports.api.codes import CODES
-from imports.models import ImportJob
+from imports.models import ImportBatch, ImportJob
 from tests.imports.api.contract import Contract
 from tests.imports.api.wire import JSON, Answer, Signer, send
 from tests.imports.mishaps import retry_all
@@ -27,6 +27,7 @@ from tests.imports.pipeline import (
     record,
     work,
 )
+from tests.imports.undos import undo_all
 from tests.live import LiveServer, granian_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -234,6 +235,67 @@ def test_failed_records_are_mended_and_tried_again(program: Program, stranger: P
     assert program.get(job).json["outcomes"]["created"] == 1
 
 
+def test_an_import_is_undone(program: Program, stranger: Program) -> None:
+    job = program.push([record("A"), record("B"), record("C"), bad_record("D")])
+    assert program.post(f"{job}/undo").code == "wrong_state"
+    work()
+    later = program.push([record("B", attributes={}), record("C")])
+    work()
+    assert program.get(f"{job}/undo").code == "not_found"
+    assert program.get(f"{job}/undo/kept").code == "not_found"
+    because = {"changed": 1, "confirmed": 1}
+    plan = program.post(f"{job}/undo", b'{"preview":true}')
+    assert (plan.status, plan.json) == (
+        200,
+        {"remove": 1, "restore": 0, "keep": 2, "gone": 0, "discard": 1, "keptBecause": because},
+    )
+    assert program.post(f"{job}/undo", b'{"dryRun":true}').code == "invalid_body"
+    for target in (f"{job}/undo", f"{job}/undo/kept"):
+        assert stranger.get(target).code == "not_found"
+    assert stranger.post(f"{job}/undo").code == "not_found"
+    answer = program.post(f"{job}/undo")
+    assert (answer.status, answer.json["state"], answer.headers["location"]) == (202, "running", f"{job}/undo")
+    assert program.get(job).json["undone"] is False
+    undo_all()
+    state = program.get(f"{job}/undo").json
+    assert program.post(f"{job}/undo").json == state
+    assert state["counts"] == {
+        "total": 4, "done": 4, "removed": 1, "restored": 0, "kept": 2, "gone": 0, "discarded": 1,
+    }  # fmt: skip
+    assert state["keptBecause"] == because
+    lines = [json.loads(line) for line in program.get(f"{job}/undo/kept").body.splitlines()]
+    later_id = later.rpartition("/")[2]
+    assert lines == [
+        {"index": 1, "record": "B", "type": "customer", "reason": "changed", "jobId": later_id},
+        {"index": 2, "record": "C", "type": "customer", "reason": "confirmed", "jobId": later_id},
+    ]
+    assert program.get(job).json["undone"] is True
+    assert [item["undone"] for item in program.get("/api/v1/imports").json["imports"]] == [False, True]
+    (failed,) = program.get("/api/v1/failed-records").json["failedRecords"]
+    assert (failed["state"], failed["discardReason"]) == ("discarded", "undone")
+    for move in ("retry", "edit", "discard"):
+        body = {"edit": json.dumps({"record": record("D"), "attempt": 1}).encode(), "discard": b'{"reason":"test"}'}
+        assert program.post(failed["links"][move], body.get(move, b"")).code == "wrong_state"
+    assert program.post(f"{job}/retry").code == "wrong_state"
+    assert program.post("/api/v1/redrives", b'{"filter":{"state":"discarded"},"preview":true}').json["count"] == 0
+
+
+def test_what_a_retention_has_removed_cannot_be_undone(program: Program) -> None:
+    job = program.push([record("A")])
+    work()
+    assert program.post(f"{job}/undo").status == 202
+    undo_all()
+    ImportBatch.objects.update(payload=None)
+    refused = program.get(f"{job}/undo/kept")
+    assert (refused.status, refused.code) == (410, "results_expired")
+    other = program.push([record("A")])
+    work()
+    ImportBatch.objects.update(payload=None)
+    for body in (b"", b'{"preview":true}'):
+        refused = program.post(f"{other}/undo", body)
+        assert (refused.status, refused.code) == (410, "results_expired")
+
+
 def test_results_are_lines_or_rows(program: Program, stranger: Program) -> None:
     target = program.push([record("A"), bad_record("B"), b"null", record("A")])
     assert program.get(f"{target}/results/unprocessed").code == "wrong_state"
@@ -389,6 +451,7 @@ def test_a_key_without_the_scope_is_refused(server: LiveServer, owner: Caller, c
         reader = Caller(owner.customer, enrolment.issue_key(owner.customer, scopes=["imports:read"]))
     program = Program(server, reader, contract)
     assert program.get("/api/v1/imports").status == 200
+    assert program.post("/api/v1/imports/00000000-0000-4000-8000-000000000000/undo").code == "scope_missing"
     assert program.post(BULK, body_of([record("A")])).code == "scope_missing"
     assert program.get(f"{NOBODY}/results/changes").code == "scope_missing"
     assert program.post(f"{NOBODY}/commit", b"{}").code == "scope_missing"
@@ -410,6 +473,9 @@ def test_nobody_s_job_is_not_found(program: Program) -> None:
     for method, target in (
         ("GET", NOBODY),
         ("POST", f"{NOBODY}/cancel"),
+        ("POST", f"{NOBODY}/undo"),
+        ("GET", f"{NOBODY}/undo"),
+        ("GET", f"{NOBODY}/undo/kept"),
         ("GET", f"{NOBODY}/results/failed"),
         ("GET", f"{NOBODY}/results/changes"),
         ("POST", f"{NOBODY}/commit"),

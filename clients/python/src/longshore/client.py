@@ -25,9 +25,12 @@ from longshore.shapes import (
     FailedRecord,
     Found,
     Import,
+    KeptLine,
     Kind,
     Redrive,
     ResultLine,
+    Undo,
+    UndoPlan,
     Verdict,
     Verification,
 )
@@ -191,7 +194,7 @@ class Client:
 
         TryLater when the download breaks off: what came may be a part.
         """
-        return cast(Iterator[ChangedRecord], self._lines(job, "changes", loads=exact.loads))
+        return cast(Iterator[ChangedRecord], _lines(self.download(job, "changes"), loads=exact.loads))
 
     def commit(
         self,
@@ -224,14 +227,16 @@ class Client:
 
     def results(self, job: str, kind: Kind = "failed") -> Iterator[ResultLine]:
         """Record by record in input order. TryLater when the download breaks off: what came may be a part."""
-        return cast(Iterator[ResultLine], self._lines(job, kind))
+        return cast(Iterator[ResultLine], _lines(self.download(job, kind)))
 
     def download(
         self, job: str, kind: Download = "failed", *, format: Literal["ndjson", "csv"] = "ndjson"
     ) -> Iterator[bytes]:
         """The same as the server sends it, in pieces."""
-        headers = {"Accept": _ACCEPTS[format]}
-        call = Call("GET", f"{_job_path(job)}/results/{kind}", headers=headers, is_streamed=True)
+        yield from self._download(f"{_job_path(job)}/results/{kind}", _ACCEPTS[format])
+
+    def _download(self, path: str, accept: str) -> Iterator[bytes]:
+        call = Call("GET", path, headers={"Accept": accept}, is_streamed=True)
         response = self._session.send(call)
         try:
             yield from response.iter_bytes()
@@ -251,6 +256,24 @@ class Client:
     def redrive(self, redrive: str) -> Redrive:
         """How far it is."""
         return cast(Redrive, self._read(Call("GET", f"{API}/redrives/{_job_id(redrive)}")))
+
+    def plan_undo(self, job: str) -> UndoPlan:
+        """What an undo of the import would do as things stand; nothing is changed."""
+        body = MemoryBody([b'{"preview":true}'])
+        call = Call("POST", f"{_job_path(job)}/undo", content_type=MEDIA_TYPES["json"], body=body, is_repeatable=True)
+        return cast(UndoPlan, self._read(call))
+
+    def undo(self, job: str) -> Undo:
+        """Takes the import back as if it had never been; asked for twice, it is one undo."""
+        return cast(Undo, self._read(Call("POST", f"{_job_path(job)}/undo")))
+
+    def undo_state(self, job: str) -> Undo:
+        """How far the undo is; CheckId where none was asked for."""
+        return cast(Undo, self._read(Call("GET", f"{_job_path(job)}/undo")))
+
+    def kept_by_undo(self, job: str) -> Iterator[KeptLine]:
+        """Record by record in input order what the undo leaves as it is, and why."""
+        yield from _lines(self._download(f"{_job_path(job)}/undo/kept", _ACCEPTS["ndjson"]))
 
     def failed_records(
         self, *, job: str | None = None, code: str | None = None, state: str | None = "open"
@@ -289,16 +312,6 @@ class Client:
         """A ticket for the live socket."""
         answer = self._read(Call("POST", f"{_job_path(job)}/socket-ticket", is_repeatable=False))
         return SocketTicket(str(answer.get("url", "")), str(answer.get("ticket", "")))
-
-    def _lines(self, job: str, kind: Download, *, loads: Callable[[bytes], Any] = json.loads) -> Iterator[Any]:
-        rest = b""
-        for chunk in self.download(job, kind):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for text in lines:
-                if text:
-                    yield loads(text)
-        if rest:
-            yield loads(rest)
 
     def _submit(
         self,
@@ -367,6 +380,17 @@ class Client:
 def _policy(retry_tries: int | None, retry_base_seconds: int | None) -> Query:
     asked = (("retryTries", retry_tries), ("retryBaseSeconds", retry_base_seconds))
     return tuple((name, str(number)) for name, number in asked if number is not None)
+
+
+def _lines(chunks: Iterator[bytes], *, loads: Callable[[bytes], Any] = json.loads) -> Iterator[Any]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for text in lines:
+            if text:
+                yield loads(text)
+    if rest:
+        yield loads(rest)
 
 
 def _checked_key(idempotency_key: str | None) -> str:

@@ -61,6 +61,7 @@ class Import(TypedDict):
     startedAt: NotRequired[str | None]
     finishedAt: NotRequired[str | None]
     expiresAt: NotRequired[str | None]
+    undone: NotRequired[bool]
     links: NotRequired[dict[str, str]]
 
 
@@ -157,6 +158,53 @@ class Redrive(TypedDict):
     createdAt: NotRequired[str]
     finishedAt: NotRequired[str | None]
     links: NotRequired[dict[str, str]]
+
+
+class UndoPlan(TypedDict):
+    """What an undo would do; `keptBecause` counts the records to keep by reason."""
+
+    remove: int
+    restore: int
+    keep: int
+    gone: int
+    discard: int
+    keptBecause: dict[str, int]
+
+
+class UndoCounts(TypedDict):
+    """`done` of the import's `total` records have been gone through."""
+
+    total: int
+    done: int
+    removed: int
+    restored: int
+    kept: int
+    gone: int
+    discarded: int
+
+
+class Undo(TypedDict):
+    """An import being taken back, or taken back."""
+
+    jobId: str
+    state: Literal["running", "done", "failed"]
+    counts: UndoCounts
+    keptBecause: dict[str, int]
+    stateReason: NotRequired[str | None]
+    startedBy: NotRequired[str]
+    createdAt: NotRequired[str]
+    finishedAt: NotRequired[str | None]
+    links: NotRequired[dict[str, str]]
+
+
+class KeptLine(TypedDict):
+    """A record that an undo left as it is, and why; `jobId` is the import or edit that it is kept for."""
+
+    index: int
+    record: str | None
+    type: str | None
+    reason: Literal["changed", "edited", "confirmed", "superseded", "no_version"]
+    jobId: str | None
 
 
 class Found(TypedDict):

@@ -88,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
     _add_job(retry)
     retry.add_argument("--watch", action="store_true", help="stay until all have been tried")
 
+    undo = command("undo", "take an import back: remove what it created, restore what it updated")
+    _add_job(undo)
+    how = undo.add_mutually_exclusive_group()
+    how.add_argument("--preview", action="store_true", help="only say what it would do")
+    how.add_argument("--watch", action="store_true", help="stay until it is done")
+
     _add_job(command("cancel", "stop an import; what is stored stays"))
     command("verify", "ask the server what it makes of our signature")
     return root

@@ -16,12 +16,13 @@ from longshore.cli.download import write
 from longshore.cli.exits import Exit, exit_for
 from longshore.cli.following import following
 from longshore.cli.screen import Screen
-from longshore.cli.summary import import_summary, next_steps, verdict_summary
+from longshore.cli.summary import import_summary, next_steps, plan_summary, undo_summary, verdict_summary
 from longshore.cli.words import plain, size
 from longshore.client import Accepted, Client
 from longshore.errors import FixFile, LongshoreError
 from longshore.payload import Reading
 from longshore.retries import follow_redrive
+from longshore.undos import follow_undo
 
 Command = Callable[[Client, Screen, argparse.Namespace], Exit]
 
@@ -161,6 +162,27 @@ def retry(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     return _finish(client, screen, args.job, {"redrive": redrive})
 
 
+def undo(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    name = plain(args.job)
+    if args.preview:
+        plan = client.plan_undo(args.job)
+        screen.give(plan, args.job)
+        screen.say(*plan_summary(plan))
+        screen.say(*next_steps(f"longshore undo {name} --watch"))
+        return Exit.OK
+    answer = client.undo(args.job)
+    if args.watch:
+        try:
+            answer = follow_undo(client, answer)
+        except KeyboardInterrupt:
+            raise Interrupted("The undo goes on without us. To look at it:", f"longshore undo {name} --watch") from None
+    screen.give(answer, args.job)
+    screen.say(*undo_summary(answer))
+    if answer["state"] == "running":
+        screen.say(*next_steps(f"longshore undo {name} --watch"))
+    return Exit.JOB_FAILED if answer["state"] == "failed" else Exit.OK
+
+
 def cancel(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     answer = client.cancel(args.job)
     screen.give(answer)
@@ -206,6 +228,7 @@ COMMANDS: Mapping[str, Command] = {
     "status": status,
     "results": results,
     "retry": retry,
+    "undo": undo,
     "cancel": cancel,
     "verify": verify,
 }

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from longshore.cli.words import duration, moment, plain
-from longshore.shapes import Import, Reason, RecordError, Verdict
+from longshore.shapes import Import, Reason, RecordError, Undo, UndoPlan, Verdict
 
 FIRST_ERRORS = 5
 MOST_REASONS = 20
@@ -16,6 +16,13 @@ MOST_REASONS = 20
 _STYLES = {"created": "green", "updated": "green", "failed": "bold red", "unprocessed": "yellow"}
 _OUTCOMES = ("created", "updated", "unchanged", "superseded")
 _WOULD = (("create", "would be created"), ("update", "would be updated"), ("unchanged", "would stay as they are"))
+_KEPT = {
+    "changed": "changed by a later import",
+    "edited": "edited by somebody",
+    "confirmed": "brought again by a later import",
+    "superseded": "in place of an older import's record",
+    "no_version": "what they held before is not known",
+}
 _VERBS = {"pending": "waits for a worker", "processing": "is running", "completed": "completed"}
 
 
@@ -48,6 +55,35 @@ def verdict_summary(verdict: Verdict, name: str) -> list[RenderableType]:
     blocks: list[RenderableType] = [title, _indented(_table(rows))]
     blocks += _failures(verdict.get("errorSummary") or [], verdict["errors"])
     return [*blocks, Text("\nNothing was stored.", "dim")]
+
+
+def plan_summary(plan: UndoPlan) -> list[RenderableType]:
+    """What an undo would do."""
+    rows = [("would be removed", plan["remove"]), ("would be restored", plan["restore"])]
+    rows += [("would stay as they are", plan["keep"]), ("failed, would be given up", plan["discard"])]
+    rows += [("no longer there", plan["gone"])] if plan["gone"] else []
+    return [_indented(_table(rows)), *_reasons(plan["keptBecause"]), Text("\nNothing was changed.", "dim")]
+
+
+def undo_summary(undo: Undo) -> list[RenderableType]:
+    """How far an undo is, or how it ended."""
+    counts = undo["counts"]
+    text = Text.assemble("\nUndo of import ", (plain(undo["jobId"]), "bold"), " ")
+    if undo["state"] == "failed":
+        text.append(f"failed: {plain(undo.get('stateReason') or 'no reason given')}", "bold red")
+    else:
+        text.append("is done" if undo["state"] == "done" else f"has gone through {counts['done']:,} records")
+    rows = [("removed", counts["removed"]), ("restored", counts["restored"])]
+    rows += [("stay as they are", counts["kept"]), ("failed, given up", counts["discarded"])]
+    rows += [("no longer there", counts["gone"])] if counts["gone"] else []
+    return [text, _indented(_table([*rows, ("total", counts["total"])])), *_reasons(undo["keptBecause"])]
+
+
+def _reasons(reasons: Mapping[str, int]) -> list[RenderableType]:
+    if not reasons:
+        return []
+    rows = [(_KEPT.get(reason, plain(reason)), count) for reason, count in reasons.items()]
+    return [Text("\nWhy records stay", "bold"), _indented(_table(rows))]
 
 
 def next_steps(*commands: str) -> list[RenderableType]:
