@@ -1,9 +1,7 @@
 """An open job is complete: its records get their order, and from here on it is an import like any other."""
 
-from datetime import timedelta
 from typing import Final
 
-from audit.clock import database_now
 from audit.trail import audited, record
 from customers.models import Customer
 from imports import doorbell, intake, mappers, parts, publishing
@@ -20,7 +18,7 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
     What the caller says it sent must be what has arrived, and no number between the first part and the last be missing.
     """
     with audited():
-        customer = Customer.objects.select_for_update(no_key=True).get(pk=job.customer_id)
+        Customer.objects.select_for_update(no_key=True).get(pk=job.customer_id)
         job = ImportJob.objects.select_for_update(no_key=True).get(pk=job.pk)
         if job.open_until is None:
             _refuse_unless_closed(job)
@@ -34,8 +32,7 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
         job.open_until = None
         job.status_reason = ""
         job.revision += 1
-        job.expires_at = database_now() + timedelta(days=customer.retention_days)
-        job.save(update_fields=["mappings", "open_until", "status_reason", "revision", "expires_at"])
+        job.save(update_fields=["mappings", "open_until", "status_reason", "revision"])
         record(
             f"{job.kind}.accepted",
             target=f"import:{job.uuid}",

@@ -103,7 +103,7 @@ def _prepare(dry_run: ImportJob, submission: Submission, digest: bytes, keys: Ke
     days = Customer.objects.values_list("retention_days", flat=True).get(pk=dry_run.customer_id)
     policy = wanted_policy(submission.parameters)
     job_uuid = uuid.uuid4()
-    metadata = keys.opener(*_METADATA).open(bytes(dry_run.metadata), dry_run.uuid.bytes)
+    metadata = keys.opener(*_METADATA).open(bytes(dry_run.metadata or b""), dry_run.uuid.bytes)
     return ImportJob(
         uuid=job_uuid,
         customer_id=dry_run.customer_id,
@@ -177,7 +177,7 @@ _HEADS: Final = """
 
 def _number(job: ImportJob, dry_run: ImportJob) -> None:
     """Takes the job's number, under the customer's lock as everybody does, and gives it to the batches."""
-    hold(job.customer_id, [data_key_id_of(bytes(job.metadata))])
+    hold(job.customer_id, [data_key_id_of(bytes(job.metadata or b""))])
     job.save(force_insert=True)
     ImportBatch.objects.filter(job_id=_stand_in(dry_run)).update(job_id=job.pk)
 

@@ -18,7 +18,9 @@ _COUNT: Final = """
         batches_ended = batches_ended + 1, revision = revision + 1, started_at = coalesce(started_at, now()),
         status = CASE WHEN batches_ended + 1 < batch_count THEN 'processing'
             WHEN cancelled_at IS NULL THEN 'completed' ELSE 'failed' END,
-        finished_at = CASE WHEN batches_ended + 1 < batch_count THEN NULL ELSE clock_timestamp() END
+        finished_at = CASE WHEN batches_ended + 1 < batch_count THEN NULL ELSE clock_timestamp() END,
+        expires_at = CASE WHEN batches_ended + 1 < batch_count THEN expires_at ELSE clock_timestamp()
+            + (SELECT retention_days FROM customers_customer WHERE id = customer_id) * interval '1 day' END
     WHERE id = %(job)s
     RETURNING status, revision, total, created, updated, unchanged, superseded, failed, unprocessed
 """

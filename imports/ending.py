@@ -7,7 +7,7 @@ from django.db.models import Sum
 from audit.clock import database_now
 from audit.context import Actor, acting_as, current_context
 from audit.trail import audited, record
-from imports import parts, publishing
+from imports import parts, publishing, retention
 from imports.after_commit import after_commit
 from imports.claiming import unheld
 from imports.models import ImportBatch, ImportJob
@@ -121,6 +121,7 @@ def _save(job: ImportJob) -> None:
             "batches_ended",
             "status",
             "finished_at",
+            "expires_at",
             "open_until",
             "revision",
         ]
@@ -131,4 +132,5 @@ def _save(job: ImportJob) -> None:
 def _finish(job: ImportJob, now: datetime) -> None:
     job.status = ImportJob.Status.FAILED
     job.finished_at = now
+    job.expires_at = retention.ends_at(job.customer_id, now)
     record_end(job, job.status, [getattr(job, name) for name in COUNTS])

@@ -45,9 +45,9 @@ class FailedRecordLine(TypedDict):
 
 
 class FailedRecordInFull(FailedRecordLine):
-    """`data` is the record as sent, `edited` what a person put in its place."""
+    """`data` is the record as sent, null once it has expired or was erased, `edited` what a person put in its place."""
 
-    data: Raw | str
+    data: Raw | str | None
     edited: Raw | str | None
 
 
@@ -137,4 +137,6 @@ def _of(customer_id: int) -> QuerySet[FailedRecord]:
 
 
 def _payload(row: FailedRecord, keys: Keyring) -> bytes:
+    if row.payload is None:
+        return b""
     return keys.opener("imports_failedrecord", "payload").open(bytes(row.payload), failure_row(row.job.uuid, row.index))

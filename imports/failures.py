@@ -56,7 +56,10 @@ _decode = msgspec.json.Decoder(list[checking.Problem]).decode
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record as sent and every problem found in it, the first one leading. `index` counts from the job's first."""
+    """A record as sent and every problem found in it, the first one leading. `index` counts from the job's first.
+
+    Of one whose content has been removed `raw` is empty, and the first problem alone is known, with the place for all.
+    """
 
     index: int
     raw: bytes
@@ -112,6 +115,9 @@ def open_failures(job: ImportJob, failures: Iterable[FailedRecord], keys: Keyrin
     """The failed records of `job` as their owner may see them. Raises DecryptionError."""
     payloads, details = keys.opener(_TABLE, "payload"), keys.opener(_TABLE, "problems")
     for failure in failures:
+        if failure.payload is None or failure.problems is None:
+            yield Failure(failure.index, b"", [checking.Problem(failure.code, failure.pointer, text=failure.message)])
+            continue
         row = failure_row(job.uuid, failure.index)
         yield Failure(
             failure.index,

@@ -19,7 +19,7 @@ from audit.trail import audited, record
 from customers.cipher import data_key_id_of
 from customers.keyring import Keyring, hold, keyring
 from customers.models import Customer
-from imports import batching, doorbell, failpoints, mappers
+from imports import batching, doorbell, failpoints, mappers, retention
 from imports.after_commit import after_commit
 from imports.copying import copy_rows
 from imports.envelope import open_envelope
@@ -208,7 +208,6 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
     envelope = open_envelope(submission.body, media_type=submission.media_type, parameters=submission.parameters)
     keys = keyring(submission.customer_id)
     now = database_now()
-    customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
     job_uuid = uuid.uuid4()
     rows = batch_rows(envelope.records, keys, job_uuid, submission.customer_id)
     job = ImportJob(
@@ -226,7 +225,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
         received_bytes=len(submission.body),
         batch_count=len(rows),
         created_at=now,
-        expires_at=now + timedelta(days=customer.retention_days),
+        expires_at=retention.ends_at(submission.customer_id, now),
         **wanted_policy(submission.parameters),
     )
     return _Prepared(job, rows)
@@ -259,7 +258,7 @@ def payload_row(job_uuid: uuid.UUID, sequence: int) -> bytes:
 
 def _insert(prepared: _Prepared) -> ImportJob:
     job = prepared.job
-    hold(job.customer_id, [data_key_id_of(bytes(job.metadata))])
+    hold(job.customer_id, [data_key_id_of(bytes(job.metadata or b""))])
     job.save(force_insert=True)
     insert_batches(job, prepared.rows)
     return job

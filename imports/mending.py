@@ -8,7 +8,7 @@ from audit.clock import database_now
 from audit.context import current_context
 from audit.trail import audited, record
 from customers.keyring import hold, keyring
-from imports import checking, doorbell, mappers, undoing
+from imports import checking, doorbell, mappers, retention, undoing
 from imports.after_commit import after_commit
 from imports.failures import failure_row
 from imports.models import FailedRecord, ImportJob
@@ -18,7 +18,11 @@ _WAITING: Final = (FailedRecord.State.OPEN, FailedRecord.State.DISCARDED)
 
 
 def retry(failure: FailedRecord) -> FailedRecord:
-    """The record as it waits for its worker. Raises Refusal (wrong_state) unless it is open or discarded."""
+    """The record as it waits for its worker.
+
+    Raises Refusal: wrong_state unless it is open or discarded and its import was not undone, content_removed where
+    nothing is left of what was sent.
+    """
     _refuse_undone(failure)
     with audited():
         _change(failure, _WAITING, {**_AGAIN, "redrive": None, "discard_reason": ""})
@@ -31,7 +35,7 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
     """`raw` is tried in the record's place; what was sent is kept. Nothing is changed where this raises Refusal.
 
     wrong_state: its import was undone. invalid_body: it would fail again. attempt_passed: since `attempt`, which the
-    person saw, it was tried or changed.
+    person saw, it was tried or changed. content_removed: nothing is left of what was sent.
     """
     _refuse_undone(failure)
     content = _read_edited(raw, failure.customer_id)
@@ -50,6 +54,8 @@ def edit(failure: FailedRecord, raw: bytes, *, attempt: int) -> FailedRecord:
         try:
             _change(failure, _WAITING, {**_AGAIN, **changes, "redrive": None, "discard_reason": ""}, attempts=attempt)
         except Refusal as err:
+            if err.code == "content_removed":
+                raise
             now_at = _read(failure)
             raise Refusal(
                 "attempt_passed",
@@ -103,9 +109,14 @@ def _refuse_undone(failure: FailedRecord) -> None:
 
 
 def _change(failure: FailedRecord, states: tuple[str, ...], changes: dict[str, Any], **conditions: int) -> None:
-    chosen = FailedRecord.objects.filter(~undoing.is_undone(), pk=failure.pk, state__in=states, **conditions)
+    chosen = FailedRecord.objects.filter(
+        ~undoing.is_undone(), pk=failure.pk, state__in=states, payload__isnull=False, **conditions
+    )
     if not chosen.update(**changes, updated_at=Now()):
-        raise Refusal("wrong_state", f"This record is {_read(failure).state}; read it again before you try more.")
+        found = _read(failure)
+        if found.payload is None:
+            raise Refusal("content_removed", "What was sent of this record is gone; push it again if you need it.")
+        raise Refusal("wrong_state", f"This record is {found.state}; read it again before you try more.")
 
 
 def _number_for_an_edit(job: ImportJob, raw: bytes) -> ImportJob:
@@ -125,7 +136,7 @@ def _number_for_an_edit(job: ImportJob, raw: bytes) -> ImportJob:
         created_at=now,
         started_at=now,
         finished_at=now,
-        expires_at=job.expires_at,
+        expires_at=retention.ends_at(job.customer_id, now),
     )
     sealer = keys.sealer("imports_importjob", "metadata")
     hold(job.customer_id, [sealer.data_key_id])

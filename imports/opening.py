@@ -9,7 +9,7 @@ from audit.trail import audited, record
 from customers.cipher import data_key_id_of
 from customers.keyring import hold, keyring
 from customers.models import Customer
-from imports import ending
+from imports import ending, retention
 from imports.envelope import Opening, open_opening
 from imports.failures import wanted_policy
 from imports.intake import Submission, digest_of_key, repeated_job, take_turn
@@ -42,7 +42,7 @@ def open_job(submission: Submission) -> ImportJob:
             if repeated is not None:
                 return repeated
         _refuse_beyond_limit(job.customer_id)
-        hold(job.customer_id, [data_key_id_of(bytes(job.metadata))])
+        hold(job.customer_id, [data_key_id_of(bytes(job.metadata or b""))])
         job.save(force_insert=True)
         record(f"{kind}.opened", target=f"import:{job.uuid}", customer_id=job.customer_id)
     return job
@@ -76,7 +76,6 @@ def _prepare(submission: Submission, opening: Opening, kind: ImportJob.Kind) -> 
     now = database_now()
     job_uuid = uuid.uuid4()
     sealer = keyring(submission.customer_id).sealer("imports_importjob", "metadata")
-    customer = Customer.objects.only("retention_days").get(pk=submission.customer_id)
     key = submission.idempotency_key
     return ImportJob(
         uuid=job_uuid,
@@ -95,7 +94,7 @@ def _prepare(submission: Submission, opening: Opening, kind: ImportJob.Kind) -> 
         expected_total=opening.expected_records,
         open_until=now + timedelta(hours=IDLE_HOURS),
         created_at=now,
-        expires_at=now + timedelta(days=customer.retention_days),
+        expires_at=retention.ends_at(submission.customer_id, now),
         **wanted_policy(submission.parameters),
     )
 

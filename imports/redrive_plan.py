@@ -23,8 +23,10 @@ class Wanted:
     state: str = FailedRecord.State.OPEN.value
 
     def failures(self) -> QuerySet[FailedRecord]:
-        """None of an import that was undone."""
-        found = FailedRecord.objects.filter(~undoing.is_undone(), customer_id=self.customer_id, state=self.state)
+        """None of an import that was undone, or of which the content has been removed."""
+        found = FailedRecord.objects.filter(
+            ~undoing.is_undone(), customer_id=self.customer_id, state=self.state, payload__isnull=False
+        )
         if self.job is not None:
             found = found.filter(job=self.job)
         if self.code:

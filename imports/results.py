@@ -8,8 +8,9 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec import Raw
 
+from audit.clock import database_now
 from customers.keyring import Keyring, keyring
-from imports import batching, checking
+from imports import batching, checking, retention
 from imports.failures import open_failures
 from imports.intake import payload_row
 from imports.models import FailedRecord, ImportBatch, ImportJob
@@ -20,6 +21,7 @@ from imports.status import current_states
 Selection = Literal["succeeded", "failed", "unprocessed"]
 SELECTIONS: Final[tuple[Selection, ...]] = get_args(Selection)
 
+ERASED: Final = "erased"
 _COLUMNS: Final = ("index", "record", "type", "outcome", "code", "pointer", "message", "data", "target")
 # A spreadsheet runs a cell that begins so as a formula (OWASP, CSV injection); an apostrophe makes it text.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -36,7 +38,7 @@ def batches_of(job: ImportJob, selection: Selection) -> list[int]:
         else [ImportBatch.State.DONE]
     )
     batches = ImportBatch.objects.filter(job=job, state__in=states)
-    if batches.filter(payload__isnull=True).exists():
+    if retention.is_over(job, database_now()) or batches.filter(payload__isnull=True).exists():
         raise Refusal("results_expired", "The results of this import have been removed; its counts remain.")
     if selection == "unprocessed" and not job.is_finished:
         raise Refusal("wrong_state", "What is unprocessed is known when the import has ended.")
@@ -44,7 +46,10 @@ def batches_of(job: ImportJob, selection: Selection) -> list[int]:
 
 
 def lines(job: ImportJob, batch_id: int, selection: Selection) -> Iterator[Line]:
-    """The lines of one batch, as docs/callers.md lists them; `data` is the record as sent where it was not stored."""
+    """The lines of one batch, as docs/callers.md lists them; `data` is the record as sent where it was not stored.
+
+    One that has been erased keeps its line and its outcome, and has neither id nor type nor data.
+    """
     keys = keyring(job.customer_id)
     batch = ImportBatch.objects.get(pk=batch_id)
     packed = keys.opener("imports_importbatch", "payload").open(
@@ -90,7 +95,7 @@ def _succeeded(batch: ImportBatch, raws: list[bytes]) -> Iterator[Line]:
         outcome = BY_BYTE[byte]
         if outcome is not Outcome.FAILED:
             external_id, record_type = checking.identity(raw)
-            yield _line(batch.first_index + offset, external_id, record_type, outcome.label)
+            yield _line(batch.first_index + offset, external_id, record_type, outcome.label) | _erased(raw)
 
 
 def _failed(job: ImportJob, batch: ImportBatch, keys: Keyring) -> Iterator[Line]:
@@ -115,7 +120,11 @@ def _failed(job: ImportJob, batch: ImportBatch, keys: Keyring) -> Iterator[Line]
 
 def _unprocessed(index: int, raw: bytes) -> Line:
     external_id, record_type = checking.identity(raw)
-    return {**_line(index, external_id, record_type, "unprocessed"), "data": as_sent(bytes(raw))}
+    return {**_line(index, external_id, record_type, "unprocessed"), **_erased(raw), "data": as_sent(bytes(raw))}
+
+
+def _erased(raw: bytes) -> Line:
+    return {} if raw else {"code": ERASED, "message": "What was sent here has been erased on request."}
 
 
 def _line(index: int, external_id: str | None, record_type: str, outcome: str) -> Line:
@@ -130,8 +139,13 @@ def _line(index: int, external_id: str | None, record_type: str, outcome: str) -
     }
 
 
-def as_sent(raw: bytes) -> Raw | str:
-    """The record to the byte where it is JSON; a line that is not JSON at all comes as a string."""
+def as_sent(raw: bytes) -> Raw | str | None:
+    """The record to the byte where it is JSON; a line that is not JSON at all comes as a string.
+
+    None for one whose content has been removed, of which no byte is left: no record that is sent is empty.
+    """
+    if not raw:
+        return None
     try:
         msgspec.json.decode(raw, type=Raw)
         text = raw.decode()

@@ -154,7 +154,7 @@ def _try_again(taken: Taken) -> None:
 def as_it_stands(row: FailedRecord, job: ImportJob, keys: Keyring) -> bytes:
     """The record as it is tried: as a person edited it, else as it was sent. Raises DecryptionError."""
     column, blob = ("edited", row.edited) if row.edited is not None else ("payload", row.payload)
-    return keys.opener("imports_failedrecord", column).open(bytes(blob), failure_row(job.uuid, row.index))
+    return keys.opener("imports_failedrecord", column).open(bytes(blob or b""), failure_row(job.uuid, row.index))
 
 
 # The same row as before: when it first failed, its payload and its place in the job stay.

@@ -128,7 +128,7 @@ def current_states(job: ImportJob) -> list[str]:
     """The states of failed records that count as failed now."""
     if job.kind == ImportJob.Kind.DRY_RUN:
         return [FailedRecord.State.DRY_RUN]
-    return [FailedRecord.State.OPEN, FailedRecord.State.RETRYING, FailedRecord.State.DISCARDED]
+    return list(FailedRecord.FAILED)
 
 
 def name_errors(job: ImportJob, failures: Iterable[FailedRecord]) -> list[RecordError]:

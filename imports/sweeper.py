@@ -9,9 +9,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from audit.clock import database_now
-from customers import expiry
+from customers import expiry as key_expiry
 from customers.nonces import forget_expired
-from imports import doorbell, erasure, key_rotation, opening, redriving, resolving, retrying, undoing
+from imports import doorbell, erasure, expiry, key_rotation, opening, redriving, resolving, retention, retrying, undoing
 from imports.claiming import due
 from imports.ending import finish_cancelled
 from imports.failpoints import hit
@@ -20,7 +20,7 @@ from imports.stranded import end_stranded
 
 SWEEP_SECONDS: Final = 0.5
 JOBS_A_SWEEP: Final = 100
-# Erased customers' ciphertext goes in pauses of the ringing that nobody notices.
+# What erased customers and expired imports leave goes in pauses of the ringing that nobody notices.
 CLEARING_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,10 @@ def tidy() -> None:
     resolving.resolve_overtaken()
     now = database_now()
     forget_expired(now)
+    key_expiry.warn(now)
+    retention.follow_settings()
     expiry.warn(now)
     opening.expire(now)
     key_rotation.begin_due()
     erasure.clear_away_for(CLEARING_SECONDS, now=now)
+    retention.purge_for(CLEARING_SECONDS, now=now)

@@ -17,10 +17,13 @@ from imports.mapping.compiled import compile_mapping
 from imports.mapping.mistake import UnfitMapping
 from imports.mapping_rows import define
 from imports.models import ImportJob, Mapping
+from imports.retention import still_held
 
 # The newest events; `manage.py verify_audit` reads all of them.
 EVENTS_CHECKED: Final = 1_000
 STUCK_SECONDS: Final = 600
+# A sweeper looks each minute and works in portions.
+OVERDUE_SECONDS: Final = 3600
 
 # One reading of each table: the groups are few.
 _CONTENTS: Final = """
@@ -52,6 +55,13 @@ _FAILED: Final = """
     FROM used
     LEFT JOIN imports_importbatch batch
         ON batch.id = used.batch_id AND batch.job_id = used.job_id AND batch.customer_id = used.customer_id
+"""
+_RETAINED: Final = """
+    SELECT
+        (SELECT count(*) FROM imports_importjob
+            WHERE purged_at IS NULL AND expires_at < now() - %(seconds)s * interval '1 second'
+                AND status IN ('completed', 'failed')),
+        (SELECT count(*) FROM imports_importjob job WHERE purged_at IS NOT NULL AND ({still_held}))
 """
 _RESTORE: Final = "restore the missing rows from a backup before anything else is imported"
 
@@ -128,6 +138,20 @@ def mappings() -> Finding:
         not unfit,
         f"{len(published):,} published, each compiles",
         f"{', '.join(unfit)} no longer compile: manage.py mappings plan FILE says why, apply a mended one",
+    )
+
+
+def retention() -> Finding:
+    """What was to be gone by the end of a job's retention is gone, within the hour, and nothing was left behind."""
+    overdue, left = _counts(
+        _RETAINED.format(still_held=still_held("job")) % {"seconds": OVERDUE_SECONDS},
+    )
+    return found(
+        "Retention",
+        not (overdue or left),
+        "nothing is kept beyond its time",
+        f"{overdue:,} imports kept their content beyond their retention: see that a sweeper runs and what it logs; "
+        f"{left:,} were purged and still hold some: tell your security contact",
     )
 
 

@@ -26,5 +26,6 @@ def examine() -> Iterator[Finding]:
     yield data.data_keys()
     yield from data.references()
     yield data.mappings()
+    yield data.retention()
     yield data.oldest_waiting()
     yield data.audit_trail()

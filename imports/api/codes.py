@@ -148,6 +148,12 @@ CODES: Final[dict[str, Code]] = {
         "The record was tried or changed since you read it; your edit was not sent.",
         "Read the failed record again and send your edit with the attempt it shows now, if it is still open.",
     ),
+    "content_removed": Code(
+        410,
+        "Content removed",
+        "What was sent of this record was removed: its import's retention ended, or it was erased on request.",
+        "Push the record again if you still need it.",
+    ),
     "results_expired": Code(
         410,
         "Results expired",

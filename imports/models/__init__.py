@@ -7,6 +7,7 @@ from imports.models.part import ImportPart
 from imports.models.record import Record
 from imports.models.record_version import RecordVersion
 from imports.models.redrive import Redrive
+from imports.models.retention_warning import RetentionWarning
 from imports.models.undo import KeptRecord, Undo
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Record",
     "RecordVersion",
     "Redrive",
+    "RetentionWarning",
     "Undo",
 ]

@@ -21,6 +21,8 @@ class FailedRecord(models.Model):
         RESOLVED = "resolved", "Resolved"
         DISCARDED = "discarded", "Discarded"
         DRY_RUN = "dry_run", "Found by a dry run"
+        EXPIRED = "expired", "Expired with its import's retention"
+        ERASED = "erased", "Erased on request"
 
     class Stage(models.TextChoices):
         CHECK = "check", "Check"
@@ -43,6 +45,8 @@ class FailedRecord(models.Model):
 
     UNRESOLVED: ClassVar = (State.OPEN, State.RETRYING)
     TYPES: ClassVar = ("", *Record.Type.values)
+    # Nobody stored these, and nobody will unless somebody asks for it, where that can be.
+    FAILED: ClassVar = (State.OPEN, State.RETRYING, State.DISCARDED, State.EXPIRED, State.ERASED)
 
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
@@ -54,7 +58,7 @@ class FailedRecord(models.Model):
     index = models.PositiveIntegerField(help_text="0-based position in the job")
     type = models.CharField(max_length=16, blank=True, help_text="Empty where the record names no known type")
     key = models.BinaryField(null=True, help_text="Blind index of the external id, where the record has one")
-    payload = models.BinaryField(help_text="The record as sent, encrypted")
+    payload = models.BinaryField(null=True, help_text="The record as sent, encrypted; null once expired or erased")
     stage = models.CharField(max_length=10, choices=Stage.choices)
     code = models.CharField(max_length=50)
     pointer = models.CharField(
@@ -64,7 +68,7 @@ class FailedRecord(models.Model):
         "not known; names that the caller chose stand as *",
     )
     message = models.CharField(max_length=300, help_text="Safe to show: never quotes a value")
-    problems = models.BinaryField(help_text="Every fault found, code and exact pointer, encrypted")
+    problems = models.BinaryField(null=True, help_text="Every fault found, code and exact pointer, encrypted")
     category = models.CharField(max_length=10, choices=Category.choices, default=Category.PERMANENT)
     group_key = models.BinaryField(help_text="Same for failures of the same type, code and place")
     attempts = models.PositiveIntegerField(default=1, help_text="How often it was tried, the import itself included")
@@ -97,6 +101,14 @@ class FailedRecord(models.Model):
         ordering = ["job_id", "index"]
         constraints = [
             models.UniqueConstraint(fields=["job", "index"], name="failed_record_one_per_index"),
+            models.CheckConstraint(
+                condition=Q(payload__isnull=False, problems__isnull=False)
+                | (
+                    Q(payload__isnull=True, problems__isnull=True, edited__isnull=True, key__isnull=True)
+                    & ~Q(state__in=["open", "retrying"])
+                ),
+                name="failed_record_whole_until_it_ends",
+            ),
         ]
         indexes = [
             models.Index(fields=["job", "state", "code", "pointer"], name="failed_record_reasons"),

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from customers.models import Customer, HmacKey
 
@@ -50,7 +51,9 @@ class ImportJob(models.Model):
     status_reason = models.CharField(max_length=200, blank=True)
 
     source = models.CharField(max_length=100, blank=True, help_text="metadata.source, as the caller sent it")
-    metadata = models.BinaryField(help_text="The whole metadata object, encrypted")
+    metadata = models.BinaryField(
+        null=True, help_text="The whole metadata object, encrypted; null once the retention has ended"
+    )
     hmac_key = models.ForeignKey(HmacKey, null=True, on_delete=models.SET_NULL, related_name="+")
     request_id = models.CharField(max_length=64)
     source_ip = models.GenericIPAddressField(null=True)
@@ -95,7 +98,11 @@ class ImportJob(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     cancelled_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(help_text="When payload and results are removed")
+    expires_at = models.DateTimeField(
+        help_text="When payload and results are removed: so many days after its end, as its customer's retention says"
+    )
+    expired_at = models.DateTimeField(null=True, help_text="Set before the first of its content is removed")
+    purged_at = models.DateTimeField(null=True, help_text="When nothing of its content was left")
 
     retry_tries = models.PositiveSmallIntegerField(
         null=True, help_text="How often a passing failure is tried again, where the caller said so"
@@ -135,6 +142,14 @@ class ImportJob(models.Model):
                 & (Q(retry_base_seconds__isnull=True) | Q(retry_base_seconds__gte=1, retry_base_seconds__lte=3600)),
                 name="import_job_retry_policy_in_range",
             ),
+            models.CheckConstraint(
+                condition=Q(expired_at__isnull=True) | Q(finished_at__isnull=False),
+                name="import_job_expires_after_its_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(metadata__isnull=False) | Q(expired_at__isnull=False),
+                name="import_job_metadata_until_it_expires",
+            ),
         ]
         indexes = [
             models.Index(fields=["customer", "-id"], name="import_job_by_customer"),
@@ -149,6 +164,13 @@ class ImportJob(models.Model):
                 name="import_job_open",
             ),
             models.Index(fields=["request_id"], name="import_job_by_request"),
+            models.Index(fields=["expires_at"], condition=Q(purged_at__isnull=True), name="import_job_expiring"),
+            models.Index(
+                "customer",
+                F("expires_at") - Coalesce("finished_at", "created_at"),
+                condition=Q(expired_at__isnull=True),
+                name="import_job_retention",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -70,7 +70,7 @@ def test_the_batches_hold_the_records_to_the_byte(owner: Caller) -> None:
     ]
     assert kept == sent
     metadata = keyring(owner.customer.pk).opener("imports_importjob", "metadata")
-    assert json.loads(metadata.open(bytes(job.metadata), job.uuid.bytes)) == METADATA
+    assert json.loads(metadata.open(bytes(job.metadata or b""), job.uuid.bytes)) == METADATA
 
 
 @pytest.mark.usefixtures("empty_queue")

@@ -37,7 +37,7 @@ class FailedRecordRetryView(APIView):
         operation_id="retryFailedRecord",
         summary="Try one failed record again",
         request=None,
-        responses={202: retry_schema.FailedRecordLine, **schema.problems(401, 403, 404, 409, 429, 503)},
+        responses={202: retry_schema.FailedRecordLine, **schema.problems(401, 403, 404, 409, 410, 429, 503)},
     )
     def post(self, request: Request, job_id: UUID, index: int) -> HttpResponse:
         return _answer(mending.retry(own_failure(request, job_id, index)), status=202)
@@ -54,7 +54,7 @@ class FailedRecordEditView(APIView):
         request={JSON: retry_schema.Edit},
         responses={
             202: retry_schema.FailedRecordLine,
-            **schema.problems(400, 401, 403, 404, 409, 415, 422, 429, 503),
+            **schema.problems(400, 401, 403, 404, 409, 410, 415, 422, 429, 503),
         },
     )
     def post(self, request: Request, job_id: UUID, index: int) -> HttpResponse:
@@ -74,7 +74,7 @@ class FailedRecordDiscardView(APIView):
         request={JSON: retry_schema.Discard},
         responses={
             200: retry_schema.FailedRecordLine,
-            **schema.problems(400, 401, 403, 404, 409, 415, 422, 429, 503),
+            **schema.problems(400, 401, 403, 404, 409, 410, 415, 422, 429, 503),
         },
     )
     def post(self, request: Request, job_id: UUID, index: int) -> HttpResponse:

@@ -31,7 +31,7 @@ class ResultsView(APIView):
         responses={
             (200, NDJSON): schema.ResultLine,
             (200, CSV): str,
-            **schema.problems(401, 403, 404, 409, 429, 503),
+            **schema.problems(401, 403, 404, 409, 410, 429, 503),
         },
     )
     def get(self, request: Request, job_id: UUID, selection: Selection) -> HttpResponseBase:
