@@ -203,7 +203,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Members of one name with other choices: each set gets a name of its own.
     "ENUM_NAME_OVERRIDES": {
-        "FailedRecordStateEnum": ["open", "retrying", "resolved", "discarded"],
+        "FailedRecordStateEnum": ["open", "retrying", "resolved", "discarded", "expired", "erased"],
         "RedriveStateEnum": ["running", "paused", "cancelled", "done"],
         "WantedStateEnum": ["open", "discarded"],
         "DiscardReasonEnum": ["duplicate", "obsolete", "invalid", "test", "other", "undone"],

@@ -1,0 +1,79 @@
+"""What somebody asks about one person's data: to find it, to hand it out, to erase it. Each is recorded, by a random
+number and counts: neither the id nor what it is indexed by stands in the trail."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from audit.clock import database_now
+from audit.trail import audited, record
+from customers.models import Customer
+from imports.personal.document import document
+from imports.personal.erasing import Erasure
+from imports.personal.search import PLACES, Place, Search, by_place
+from imports.personal.subject import UNKNOWN, Subject
+
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`request` is the number that the trail knows it by. `unreadable` ciphertexts did not open: the answer may lack
+    something. `content` is what an export hands out."""
+
+    request: uuid.UUID
+    counts: dict[str, int]
+    types: list[str]
+    jobs: dict[str, int]
+    unreadable: int
+    content: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def find(subject: Subject, *, step: Step = lambda done, total: None) -> Answer:
+    """How much there is at each place, of which types and from which imports."""
+    search = Search(subject, step=step)
+    counts: Counter[Place] = Counter()
+    types: set[str] = set()
+    jobs: Counter[str] = Counter()
+    for content in search.run():
+        counts[content.place] += 1
+        if content.tie == "own":
+            types.add(content.type or UNKNOWN)
+        jobs[str(content.job.uuid)] += 1
+    return _answered("personal_data.found", search, counts, types=sorted(types), jobs=dict(jobs))
+
+
+def export(subject: Subject, *, step: Step = lambda done, total: None) -> Answer:
+    """All of it as one document."""
+    search = Search(subject, step=step)
+    slug = Customer.objects.values_list("slug", flat=True).get(pk=subject.customer_id)
+    content = document(subject, search.run(), customer=slug, at=database_now())
+    counts: Counter[Place] = Counter(dict(zip(PLACES, content["counts"].values(), strict=True)))
+    return _answered("personal_data.exported", search, counts, content=content)
+
+
+def erase(subject: Subject, *, step: Step = lambda done, total: None) -> Answer:
+    """All of it is gone that was accepted until now, from this database. Raises StillHeldError: then ask again."""
+    erasure = Erasure(uuid.uuid4(), Search(subject, step=step))
+    erasure.run()
+    return Answer(erasure.request, by_place(erasure.counts), [], {}, len(erasure.search.unreadable))
+
+
+def _answered(action: str, search: Search, counts: Counter[Place], **more: Any) -> Answer:
+    request = uuid.uuid4()
+    with audited():
+        record(
+            action,
+            target=f"personal_data:{request}",
+            customer_id=search.subject.customer_id,
+            record_count=counts.total(),
+            detail={**by_place(counts), "unreadable": len(search.unreadable)},
+        )
+    settled: dict[str, Any] = {"types": [], "jobs": {}, **more}
+    return Answer(request, by_place(counts), unreadable=len(search.unreadable), **settled)
