@@ -17,7 +17,7 @@ from audit.clock import database_now
 from audit.trail import audited, record
 from customers import directory, keyring, signing
 from customers.models import Customer, HmacKey
-from customers.scopes import ALL_SCOPES
+from customers.scopes import DEFAULT_SCOPES
 
 LIFETIME_DAYS: Final = 90
 OVERLAP_HOURS: Final = 24
@@ -46,7 +46,7 @@ class IssuedKey:
 def create_customer(
     name: str, *, slug: str | None = None, networks: Sequence[str] = (), label: str = ""
 ) -> tuple[Customer, IssuedKey]:
-    """A customer with its data keys and a first HMAC key of all scopes. EnrolmentError for a taken or bad name."""
+    """A customer with its data keys and a first HMAC key. EnrolmentError for a taken or bad name."""
     customer = Customer(name=name.strip(), slug=slug or slugify(name)[:64].strip("-_"), allowed_networks=list(networks))
     with audited():
         enrol(customer)
@@ -73,7 +73,7 @@ def issue_key(
     *,
     label: str = "",
     expires_in_days: int = LIFETIME_DAYS,
-    scopes: Sequence[str] = ALL_SCOPES,
+    scopes: Sequence[str] = DEFAULT_SCOPES,
     now: datetime | None = None,
 ) -> IssuedKey:
     """A further key of the customer, live at once."""

@@ -17,7 +17,7 @@ from imports.progress import Snapshot, snapshot, wire_time
 INLINE_ERRORS: Final = 100
 SUMMARY_LINES: Final = 100
 
-_KINDS: Final[dict[str, str]] = {"import": "import", "dry_run": "dryRun", "edit": "edit"}
+KINDS: Final[dict[str, str]] = {"import": "import", "dry_run": "dryRun", "edit": "edit"}
 
 
 class RecordError(TypedDict):
@@ -74,7 +74,7 @@ def summarise(job: ImportJob, now: datetime) -> JobSummary:
     return {
         **snapshot(job, now),
         "jobId": str(job.uuid),
-        "kind": _KINDS[job.kind],
+        "kind": KINDS[job.kind],
         "source": job.source,
         "mappings": job.mappings,
         "expiresAt": wire_time(job.expires_at),

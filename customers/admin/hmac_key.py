@@ -10,7 +10,7 @@ from django.utils import timezone
 from customers.admin.audited import AuditedAdmin
 from customers.enrolment import LIFETIME_DAYS, IssuedKey, issue_key, revoke_key
 from customers.models import HmacKey
-from customers.scopes import ALL_SCOPES
+from customers.scopes import ALL_SCOPES, DEFAULT_SCOPES
 
 _ISSUED = "_longshore_issued_key"
 
@@ -21,7 +21,7 @@ class IssueForm(forms.ModelForm[HmacKey]):
     expires_in_days = forms.IntegerField(min_value=1, max_value=366, initial=LIFETIME_DAYS)
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in ALL_SCOPES],
-        initial=list(ALL_SCOPES),
+        initial=list(DEFAULT_SCOPES),
         widget=forms.CheckboxSelectMultiple,
         help_text="What calls signed with this key may do.",
     )

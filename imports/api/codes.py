@@ -235,6 +235,12 @@ CODES: Final[dict[str, Code]] = {
         "The limit of calls in this time is used up.",
         "Wait as long as Retry-After says.",
     ),
+    "too_much_to_search": Code(
+        422,
+        "Too much to search",
+        "More is kept than one call looks through for a person's data.",
+        "Ask the operator, who can find, export and erase it by command.",
+    ),
     "quota_exceeded": Code(
         429,
         "Quota exceeded",

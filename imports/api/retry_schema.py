@@ -48,9 +48,7 @@ class FailedRecordLine(serializers.Serializer[Any]):
 
 
 class FailedRecordInFull(FailedRecordLine):
-    data = serializers.JSONField(
-        allow_null=True, help_text="The record as sent; null once it has expired or was erased"
-    )
+    data = serializers.JSONField(help_text="The record as sent; null once it has expired or was erased")
     edited = serializers.JSONField(help_text="What was put in its place; null where nothing was")
 
 

@@ -266,6 +266,73 @@ class Lookup(serializers.Serializer[Any]):
     id = serializers.CharField(min_length=1, max_length=checking.MAX_ID_LENGTH)
 
 
+class Person(serializers.Serializer[Any]):
+    id = serializers.CharField(min_length=1, max_length=checking.MAX_ID_LENGTH)
+    types = serializers.ListField(
+        child=serializers.ChoiceField(choices=[*checking.TYPES, "unknown"]),
+        min_length=1,
+        max_length=4,
+        help_text="What the id stands for; unknown are records that name no known type",
+    )
+    related = serializers.ListField(
+        child=serializers.CharField(max_length=1000),
+        max_length=10,
+        required=False,
+        help_text="Paths in other records at which the id stands, such as attributes.customerId",
+    )
+
+
+class PersonalCounts(serializers.Serializer[Any]):
+    records = serializers.IntegerField(help_text="Stored now")
+    failedRecords = serializers.IntegerField()
+    sent = serializers.IntegerField(help_text="Places in what imports sent, while that is kept")
+
+
+class Kept(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=checking.TYPES, allow_null=True)
+    isRelated = serializers.BooleanField(help_text="Found by a path of `related`")
+    jobId = serializers.UUIDField(help_text="What brought it")
+    index = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    data = serializers.JSONField()
+
+
+class KeptRecord(Kept):
+    createdAt = serializers.DateTimeField()
+    updatedAt = serializers.DateTimeField()
+
+
+class KeptFailure(Kept):
+    state = serializers.CharField()
+    code = serializers.CharField()
+    pointer = serializers.CharField(allow_blank=True)
+    message = serializers.CharField()
+    edited = serializers.JSONField(required=False, help_text="What was put in its place")
+
+
+class KeptAsSent(Kept):
+    kind = serializers.ChoiceField(choices=["import", "dryRun", "edit"])
+    outcome = serializers.CharField()
+
+
+class PersonalData(serializers.Serializer[Any]):
+    customer = serializers.CharField()
+    id = serializers.CharField()
+    exportedAt = serializers.DateTimeField()
+    counts = PersonalCounts()
+    records = KeptRecord(many=True)
+    failedRecords = KeptFailure(many=True)
+    sent = KeptAsSent(many=True)
+    request = serializers.UUIDField(help_text="By which the audit trail knows it")
+    unreadable = serializers.IntegerField(help_text="Ciphertexts that did not open and may hold more")
+
+
+class Erased(serializers.Serializer[Any]):
+    request = serializers.UUIDField(help_text="By which the audit trail knows it")
+    counts = PersonalCounts()
+    unreadable = serializers.IntegerField(help_text="Ciphertexts that did not open and may hold more")
+
+
 class Chapter(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     jobId = serializers.UUIDField()

@@ -11,15 +11,15 @@ from imports.personal.subject import Subject
 from imports.progress import wire_time
 from imports.results import as_sent
 
-_SECTIONS: Final[dict[Place, str]] = {"record": "records", "failed": "failedRecords", "sent": "sent"}
+SECTIONS: Final[dict[Place, str]] = {"record": "records", "failed": "failedRecords", "sent": "sent"}
 _encode = msgspec.json.encode
 
 
 def document(subject: Subject, found: Iterable[Found], *, customer: str, at: datetime) -> dict[str, Any]:
     """Every content under the place where it was found. `data` is msgspec.Raw, text where it is no JSON."""
-    sections: dict[str, list[dict[str, Any]]] = {_SECTIONS[place]: [] for place in PLACES}
+    sections: dict[str, list[dict[str, Any]]] = {SECTIONS[place]: [] for place in PLACES}
     for content in found:
-        sections[_SECTIONS[content.place]].append(_entry(content))
+        sections[SECTIONS[content.place]].append(_entry(content))
     return {
         "customer": customer,
         "id": subject.external_id,

@@ -40,10 +40,12 @@ class StillHeldError(Exception):
 
 @dataclass(slots=True)
 class Erasure:
-    """One request. `counts` says how much was removed at each place."""
+    """One request. `counts` says how much was removed at each place, `patience` how many seconds a held one is waited
+    for."""
 
     request: UUID
     search: Search
+    patience: float = PATIENCE_SECONDS
     counts: Counter[Place] = field(default_factory=Counter)
 
     @property
@@ -82,7 +84,7 @@ class Erasure:
     def _empty_payloads(self, *, up_to: int) -> None:
         """Until a look finds every payload empty of the person: workers take batches apart and hold them meanwhile."""
         done: set[int] = set()
-        patient_until = time.monotonic() + PATIENCE_SECONDS
+        patient_until = time.monotonic() + self.patience
         while True:
             failed = self.search.failed_by_batch()
             left = [batch for batch in batches_of(self._subject.customer_id, up_to=up_to) if batch not in done]

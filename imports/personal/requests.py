@@ -5,15 +5,20 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from audit.clock import database_now
 from audit.trail import audited, record
 from customers.models import Customer
 from imports.personal.document import document
-from imports.personal.erasing import Erasure
-from imports.personal.search import PLACES, Place, Search, by_place
+from imports.personal.erasing import PATIENCE_SECONDS, Erasure
+from imports.personal.search import PLACES, Place, Search, by_place, kept_records
 from imports.personal.subject import UNKNOWN, Subject
+from imports.refusal import Refusal
+
+# Some seconds of looking, and of waiting for a worker.
+MOST_AT_ONCE: Final = 2_000_000
+PATIENCE_OF_A_CALL_SECONDS: Final = 10.0
 
 Step = Callable[[int, int], None]
 
@@ -58,11 +63,36 @@ def export(subject: Subject, *, step: Step = lambda done, total: None) -> Answer
     return _answered("personal_data.exported", search, counts, content=content)
 
 
-def erase(subject: Subject, *, step: Step = lambda done, total: None) -> Answer:
-    """All of it is gone that was accepted until now, from this database. Raises StillHeldError: then ask again."""
-    erasure = Erasure(uuid.uuid4(), Search(subject, step=step))
+def erase(subject: Subject, *, step: Step = lambda done, total: None, patience: float = PATIENCE_SECONDS) -> Answer:
+    """All of it is gone that was accepted until now, from this database.
+
+    Raises StillHeldError where somebody holds a part for longer than `patience` seconds: then ask again.
+    """
+    erasure = Erasure(uuid.uuid4(), Search(subject, step=step), patience)
     erasure.run()
     return Answer(erasure.request, by_place(erasure.counts), [], {}, len(erasure.search.unreadable))
+
+
+def export_at_once(subject: Subject) -> Answer:
+    """As export, for a caller who waits. Raises Refusal (too_much_to_search)."""
+    _refuse_beyond_limit(subject)
+    return export(subject)
+
+
+def erase_at_once(subject: Subject) -> Answer:
+    """As erase, for a caller who waits. Raises Refusal (too_much_to_search) and StillHeldError."""
+    _refuse_beyond_limit(subject)
+    return erase(subject, patience=PATIENCE_OF_A_CALL_SECONDS)
+
+
+def _refuse_beyond_limit(subject: Subject) -> None:
+    kept = kept_records(subject.customer_id)
+    if kept > MOST_AT_ONCE:
+        raise Refusal(
+            "too_much_to_search",
+            f"{kept:,} records are kept as they were sent, and a call looks through {MOST_AT_ONCE:,} at most; "
+            "ask the operator, who has manage.py personal_data.",
+        )
 
 
 def _answered(action: str, search: Search, counts: Counter[Place], **more: Any) -> Answer:

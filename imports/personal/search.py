@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from django.db.models import Q
+from django.db.models import Q, Sum
 
 from customers.cipher import DecryptionError, Opener
 from customers.keyring import Keyring, keyring
@@ -21,11 +21,15 @@ from imports.intake import payload_row
 from imports.models import FailedRecord, ImportBatch, ImportJob, Record
 from imports.outcome import BY_BYTE
 from imports.personal.subject import Subject, Tie
+from imports.progress import wire_time
 from imports.retrying import as_it_stands
+from imports.status import KINDS
 from imports.storing import record_row
 
 Place = Literal["record", "failed", "sent"]
 PLACES: Final[tuple[Place, ...]] = ("record", "failed", "sent")
+
+Bytes = bytes | memoryview
 
 logger = logging.getLogger(__name__)
 
@@ -79,21 +83,22 @@ class Search:
     def records(self) -> Iterator[Found]:
         """What is stored now."""
         for row, tie in self.record_rows():
-            content = self._open_record(row)
+            content = self._open_record(row.pk, row.type, row.key, row.payload)
             if content is not None:
-                about = {"createdAt": row.created_at.isoformat(), "updatedAt": row.updated_at.isoformat()}
+                about = {"createdAt": wire_time(row.created_at), "updatedAt": wire_time(row.updated_at)}
                 yield Found("record", tie, row.type, row.changed_job, row.changed_index, row.updated_at, content, about)
 
     def record_rows(self) -> Iterator[tuple[Record, Tie]]:
         """The person's own records by blind index and, where related ones are wanted, those among all others."""
-        own = Record.objects.filter(_keyed(self.subject.keys(self._keys.index)), customer_id=self.subject.customer_id)
-        yield from ((row, "own") for row in own.select_related("changed_job").order_by("type", "key"))
+        of_customer = Record.objects.filter(customer_id=self.subject.customer_id).order_by("type", "key")
+        rows = of_customer.select_related("changed_job").defer("changed_job__metadata")
+        yield from ((row, "own") for row in rows.filter(_keyed(self.subject.keys(self._keys.index))))
         if self.subject.related:
-            rows = Record.objects.filter(customer_id=self.subject.customer_id).select_related("changed_job")
-            for row in rows.defer("changed_job__metadata").order_by("type", "key").iterator(chunk_size=1000):
-                content = self._open_record(row)
+            # Of the many that are opened only the few that are meant become objects.
+            for found in of_customer.values_list("pk", "type", "key", "payload").iterator(chunk_size=1000):
+                content = self._open_record(*found)
                 if content is not None and self.subject.tie(content) == "related":
-                    yield row, "related"
+                    yield from ((row, "related") for row in rows.filter(pk=found[0]))
 
     def failed_by_batch(self) -> dict[int, set[int]]:
         """Batch -> indexes of failed records that are the person's by their blind index, or by what was edited.
@@ -149,7 +154,7 @@ class Search:
         for offset, tie in ties.items():
             index = batch.first_index + offset
             outcome = BY_BYTE[outcomes[offset]].label if outcomes else batch.state
-            about = {"kind": batch.job.kind, "outcome": outcome}
+            about = {"kind": KINDS[batch.job.kind], "outcome": outcome}
             record_type = checking.identity(raws[offset])[1]
             yield Found("sent", tie, record_type, batch.job, index, batch.job.created_at, raws[offset], about)
         indexes = [batch.first_index + offset for offset in ties]
@@ -164,11 +169,11 @@ class Search:
         edited = as_it_stands(row, job, self._keys) if row.edited is not None else None
         return Found("failed", tie, row.type, job, row.index, row.created_at, failure.raw, about, edited)
 
-    def _open_record(self, row: Record) -> bytes | None:
+    def _open_record(self, number: int, record_type: str, key: Bytes, payload: Bytes) -> bytes | None:
         try:
-            return self._records.open(bytes(row.payload), record_row(row.type, bytes(row.key)))
+            return self._records.open(bytes(payload), record_row(record_type, bytes(key)))
         except DecryptionError as error:
-            self._note_unreadable("imports_record", row.pk, error)
+            self._note_unreadable("imports_record", number, error)
             return None
 
     def _note_unreadable(self, table: str, number: int, error: DecryptionError) -> None:
@@ -184,6 +189,12 @@ def batches_of(customer_id: int, *, up_to: int | None = None) -> list[int]:
     if up_to is not None:
         batches = batches.filter(job_id__lte=up_to)
     return list(batches.order_by("job_id", "sequence").values_list("pk", flat=True))
+
+
+def kept_records(customer_id: int) -> int:
+    """How many records stand in payloads that are kept: what a search has to look through, beside stored records."""
+    batches = ImportBatch.objects.filter(job__customer_id=customer_id, payload__isnull=False)
+    return batches.aggregate(records=Sum("record_count"))["records"] or 0
 
 
 def by_place(counts: Counter[Place]) -> dict[str, int]:

@@ -227,6 +227,8 @@ def test_every_small_body_is_answered(send: Send) -> None:
     failed = f"/api/v1/failed-records/{status['jobId']}-0"
     calls = {
         "/api/v1/records/lookup": ("type", "id"),
+        "/api/v1/records/export": ("id", "types", "related"),
+        "/api/v1/records/erase": ("id", "types", "related"),
         f"{failed}/edit": ("record", "attempt"),
         f"{failed}/discard": ("reason",),
         "/api/v1/redrives": ("filter", "sample", "perSecond", "preview"),

@@ -10,6 +10,7 @@ from imports.api.views.listing import ImportListView
 from imports.api.views.lookup import RecordLookupView
 from imports.api.views.mending import FailedRecordDiscardView, FailedRecordEditView, FailedRecordRetryView
 from imports.api.views.parts import PartListView, PartView
+from imports.api.views.personal import RecordsEraseView, RecordsExportView
 from imports.api.views.redrives import (
     RedriveCancelView,
     RedrivePauseView,
@@ -41,6 +42,8 @@ __all__ = [
     "PartListView",
     "PartView",
     "RecordLookupView",
+    "RecordsEraseView",
+    "RecordsExportView",
     "RedriveCancelView",
     "RedrivePauseView",
     "RedriveResumeView",

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ import yaml
 from django.core.management import call_command
 from django.test import Client
 
+from audit.clock import database_now
 from customers import enrolment, signing
-from imports import checking, intake
+from imports import checking, intake, retention
 from imports.api.codes import CODES
 from imports.models import ImportBatch, ImportJob
 from tests.imports.api.contract import Contract
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NDJSON = "application/vnd.bigcorp.v1+ndjson"
 CSV_TARGET = "?source=crm&version=1.0.0&timestamp=2024-03-15T00:00:00Z&type=order"
 NOBODY = "/api/v1/imports/00000000-0000-4000-8000-000000000000"
+EXPORT, ERASE = "/api/v1/records/export", "/api/v1/records/erase"
 BULK, VALIDATE, LOOKUP = "/api/v1/imports/bulk", "/api/v1/imports/validate", "/api/v1/records/lookup"
 
 
@@ -400,6 +403,63 @@ def test_a_lookup_without_an_id_is_explained(program: Program) -> None:
     refused = program.post(LOOKUP, b'{"type":"customer"}')
     assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/id")
     assert program.post(LOOKUP, b"{").status == 400
+
+
+def test_one_person_s_data_is_handed_out_and_erased(
+    server: LiveServer, owner: Caller, program: Program, contract: Contract, stranger: Program
+) -> None:
+    order = record("O-1", "order", attributes={"customerId": "A"})
+    program.push([record("A"), order, record("B")])
+    program.push([bad_record("A")])
+    work()
+    person = json.dumps({"id": "A", "types": ["customer"], "related": ["attributes.customerId"]}).encode()
+    found = program.post(EXPORT, person)
+    assert found.headers["cache-control"] == "no-store"
+    assert found.json["counts"] == {"records": 2, "failedRecords": 1, "sent": 3}
+    assert stranger.post(EXPORT, person).json["counts"] == {"records": 0, "failedRecords": 0, "sent": 0}
+    assert program.post(ERASE, person).code == "scope_missing"
+    with acting_as_command():
+        eraser = Caller(owner.customer, enrolment.issue_key(owner.customer, scopes=["records:erase"]))
+    erasing = Program(server, eraser, contract)
+    assert erasing.post(EXPORT, person).code == "scope_missing"
+    assert erasing.post(ERASE, person).json["counts"] == {"records": 2, "failedRecords": 1, "sent": 3}
+    assert erasing.post(ERASE, person).json["counts"] == {"records": 0, "failedRecords": 0, "sent": 0}
+    assert program.post(LOOKUP, b'{"type":"customer","id":"A"}').status == 404
+    assert program.post(LOOKUP, b'{"type":"customer","id":"B"}').status == 200
+
+
+@pytest.mark.parametrize("target", ["/api/v1/records/export", "/api/v1/records/erase"])
+def test_a_person_must_be_named_exactly(server: LiveServer, owner: Caller, contract: Contract, target: str) -> None:
+    with acting_as_command():
+        key = enrolment.issue_key(owner.customer, scopes=["records:read", "records:erase"])
+    program = Program(server, Caller(owner.customer, key), contract)
+    for body, pointer in (
+        (b'{"id":"A"}', "/types"),
+        (b'{"id":"A","types":[]}', "/types"),
+        (b'{"id":"A","types":["lead"]}', "/types/0"),
+        (b'{"id":"A","types":["customer"],"related":["customerId"]}', "/related/0"),
+        (b'{"id":"","types":["customer"]}', "/id"),
+    ):
+        refused = program.post(target, body)
+        assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, pointer)
+    assert program.post(target, b"{").status == 400
+
+
+def test_what_has_expired_is_gone_for_callers(program: Program, owner: Caller) -> None:
+    status = program.push([record("A"), bad_record("B")])
+    work()
+    with acting_as_command():
+        assert sum(retention.purge(database_now() + timedelta(days=31))) == 2
+    assert program.get(status).json["progress"] == {"total": 2, "processed": 2, "failed": 1}
+    refused = program.get(f"{status}/results/failed")
+    assert (refused.status, refused.code) == (410, "results_expired")
+    (failed,) = program.get("/api/v1/failed-records?state=expired").json["failedRecords"]
+    assert (failed["record"], failed["code"]) == (None, "custom_field_not_a_string")
+    assert program.get(failed["links"]["self"]).json["data"] is None
+    assert program.post(failed["links"]["retry"]).code == "content_removed"
+    edit = json.dumps({"record": record("B"), "attempt": 1}).encode()
+    assert program.post(failed["links"]["edit"], edit).code == "content_removed"
+    assert program.post(failed["links"]["discard"], b'{"reason":"test"}').code == "content_removed"
 
 
 def test_a_ticket_for_the_live_socket_is_issued(program: Program, stranger: Program) -> None:

@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from audit.models import AuditEvent
 from customers import keyring as rings
 from imports import erasure
 from imports.models import ImportBatch
-from imports.personal import erasing
+from imports.personal import requests
 from tests.imports.personal.people import ADA, CANARY, ada, everywhere
 from tests.imports.pipeline import Caller, acting_as_command, another_session, record, run, stored_by
 
@@ -107,7 +108,7 @@ def test_what_cannot_be_is_said_plainly(owner: Caller, monkeypatch: pytest.Monke
         with pytest.raises(CommandError, match=says):
             personal_data(*arguments)
     run(owner, [ada()])
-    monkeypatch.setattr(erasing, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(requests, "erase", partial(requests.erase, patience=0))
     with another_session() as session, session.transaction():
         session.execute("SELECT id FROM imports_importbatch FOR NO KEY UPDATE")
         with pytest.raises(CommandError, match="run this again"):

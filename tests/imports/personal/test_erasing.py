@@ -22,7 +22,7 @@ from imports.ending import cancel
 from imports.lookup import look_up
 from imports.mapping import path
 from imports.models import FailedRecord, ImportBatch, ImportJob, Record
-from imports.personal import erasing, requests
+from imports.personal import requests
 from imports.personal.erasing import StillHeldError
 from imports.personal.requests import Answer
 from imports.personal.subject import Subject
@@ -248,14 +248,13 @@ def wait_for(is_so: Callable[[], bool], *, another: bool) -> None:
     raise AssertionError("It did not come to that.")
 
 
-def test_a_payload_that_somebody_holds_for_too_long_is_said(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "PATIENCE_SECONDS", 0.3)
+def test_a_payload_that_somebody_holds_for_too_long_is_said(owner: Caller) -> None:
     job = run(owner, [ada(), *records(12)])
     run(owner, [ada()])
     with another_session() as session, session.transaction():
         session.execute("SELECT id FROM imports_importbatch WHERE job_id = %s FOR NO KEY UPDATE", [job.pk])
         with pytest.raises(StillHeldError, match="1 payloads"):
-            erase(owner)
+            requests.erase(subject(owner), patience=0.3)
     assert erase(owner).counts == {"record": 1, "failed": 0, "sent": 1}
 
 

@@ -126,7 +126,7 @@ def test_an_export_is_one_document_with_where_and_when(owner: Caller) -> None:
     (edited,) = [entry for entry in read["failedRecords"] if "edited" in entry]
     assert edited["edited"]["attributes"] == {"name": f"Ada {CANARY}"}
     assert edited["pointer"] == f"/customFields/note on {CANARY}"
-    assert {entry["kind"] for entry in read["sent"]} == {"import", "dry_run"}
+    assert {entry["kind"] for entry in read["sent"]} == {"import", "dryRun"}
 
 
 def test_the_trail_knows_a_request_by_a_random_number_and_counts(owner: Caller) -> None:
