@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.trail import audited, record
 from customers.models import Customer
@@ -153,6 +153,9 @@ _BEGIN: Final = """
 """
 
 
+_FORGET_PARTS: Final = "UPDATE imports_importpart SET body_digest = '' WHERE job_id = ANY(%s)"
+
+
 def _begin(now: datetime, after: tuple[datetime, int] | None) -> list[tuple[int, datetime]]:
     """(id, end) of the next jobs that are due or were begun before, in the order of their ends."""
     parameters: dict[str, Any] = {"now": now, "most": JOBS_AT_ONCE}
@@ -160,9 +163,11 @@ def _begin(now: datetime, after: tuple[datetime, int] | None) -> list[tuple[int,
     if after is not None:
         beyond = "AND (expires_at, id) > (%(after_end)s, %(after_id)s)"
         parameters |= {"after_end": after[0], "after_id": after[1]}
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BEGIN.format(beyond=beyond), parameters)
-        return sorted(cursor.fetchall(), key=lambda job: (job[1], job[0]))
+        jobs = sorted(cursor.fetchall(), key=lambda job: (job[1], job[0]))
+        cursor.execute(_FORGET_PARTS, [[job_id for job_id, _ in jobs]])
+    return jobs
 
 
 _REMOVE: Final = """

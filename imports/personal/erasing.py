@@ -21,7 +21,7 @@ from customers.keyring import KeyGoneError, hold, keyring
 from customers.models import Customer
 from imports import batching
 from imports.intake import payload_row
-from imports.models import FailedRecord, ImportBatch, ImportJob
+from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart
 from imports.personal.search import Place, Search, batches_of, by_place
 from imports.personal.subject import Subject
 
@@ -135,6 +135,8 @@ class Erasure:
             if batch.state == ImportBatch.State.PENDING:
                 batch.superseded = sorted({*batch.superseded, *places})
             batch.save(update_fields=["payload", "superseded"])
+            if len(places) == batch.job.total:
+                _forget_digests(batch.job)
         emptied = _empty_failed(batch.job, failed.union(batch.first_index + place for place in places))
         self.counts.update({"sent": len(places), "failed": emptied})
 
@@ -163,6 +165,12 @@ def _empty_failed(job: ImportJob, indexes: set[int]) -> int:
     # The digest of an edit is one of this very record.
     ImportJob.objects.filter(pk__in=edits).update(body_digest=b"")
     return count
+
+
+def _forget_digests(job: ImportJob) -> None:
+    """Of a body that held nobody else: whoever guesses the record could prove it by them."""
+    ImportJob.objects.filter(pk=job.pk).update(body_digest=b"")
+    ImportPart.objects.filter(job=job).update(body_digest=b"")
 
 
 # Unless a job that was accepted later has brought it anew. An edit has no content of its own beside the failed record,

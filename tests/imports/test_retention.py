@@ -19,7 +19,7 @@ from customers.models import Customer
 from imports import expiry, mending, redriving, results, retention, sweeper
 from imports.ending import cancel
 from imports.failure_listing import in_full
-from imports.models import FailedRecord, ImportBatch, ImportJob, RetentionWarning
+from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart, RetentionWarning
 from imports.redrive_plan import Wanted
 from imports.refusal import Refusal
 from imports.retrying import retry_next
@@ -67,6 +67,8 @@ def content_of(job: ImportJob) -> int:
             for column in ("payload", "problems", "edited", "key")
         )
         + ImportJob.objects.filter(pk=job.pk, metadata__isnull=False).count()
+        + ImportJob.objects.filter(pk=job.pk).exclude(body_digest=b"").count()
+        + ImportPart.objects.filter(job=job).exclude(body_digest=b"").count()
     )
 
 
@@ -85,12 +87,16 @@ def test_content_goes_at_its_end_and_not_before(owner: Caller, stranger: Caller)
     job = run(owner, [*records(25), *(bad_record(f"bad-{n}") for n in range(4))])
     strangers = run(stranger, [*records(3), bad_record()])
     mending.edit(FailedRecord.objects.filter(job=job).first(), json.dumps(record("x")).encode(), attempt=1)  # type: ignore[arg-type]
+    ImportPart.objects.create(
+        job=job, customer=owner.customer, number=1, body_digest=b"digest", form="", wire_bytes=1, record_count=29,
+        created_at=job.created_at,
+    )  # fmt: skip
     before = content_of(job)
     assert purge(end_of(job) - timedelta(microseconds=1)) == 0
     assert content_of(job) == before
     assert purge(min(end_of(job), end_of(strangers))) == 4 + 3
     assert content_of(job) == 0
-    assert content_of(strangers) == 1 + 3 + 1
+    assert content_of(strangers) == 1 + 3 + 2
     assert len(stored_by(owner)) == 25, "records are kept"
 
 

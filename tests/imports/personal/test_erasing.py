@@ -175,6 +175,13 @@ def test_a_later_import_creates_the_record_anew(owner: Caller) -> None:
     assert (again.created, again.updated, again.unchanged) == (1, 0, 0)
 
 
+def test_digests_of_the_person_alone_go_too(owner: Caller) -> None:
+    alone, among = run(owner, [ada()]), run(owner, [ada(), record("A")])
+    erase(owner)
+    digests = {job.pk: bytes(job.body_digest) for job in ImportJob.objects.all()}
+    assert digests == {alone.pk: b"", among.pk: bytes(among.body_digest)}
+
+
 def test_asked_for_twice_it_finds_nothing_the_second_time(owner: Caller) -> None:
     everywhere(owner)
     assert [erase(owner).total, erase(owner).total] == [13, 0]
