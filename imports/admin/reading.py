@@ -16,6 +16,9 @@ from imports.models import ImportJob
 
 M = TypeVar("M", bound=models.Model)
 
+# For whoever may know what a record is about, and not whom.
+MASKED: Final = "imports.view_masked_record"
+
 COUNTED: Final = 10_000
 
 
@@ -29,9 +32,14 @@ class CappedPaginator(Paginator[Any]):
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[M]):
-    """Nothing is added, changed or deleted here. Ciphertext is neither shown nor fetched: name it in `concealed`."""
+    """Nothing is added, changed or deleted here. Ciphertext is neither shown nor fetched: name it in `concealed`.
+
+    `masked` fields show what a record says, masked, to those who have the permission MASKED; to others they are not
+    even made.
+    """
 
     concealed: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
     paginator = CappedPaginator
     show_full_result_count = False
     list_per_page = 50
@@ -42,7 +50,8 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
         return super().get_queryset(request).defer(*self.concealed)
 
     def get_fields(self, request: HttpRequest, obj: M | None = None) -> list[Any]:
-        return [field for field in super().get_fields(request, obj) if field not in self.concealed]
+        fields = [field for field in super().get_fields(request, obj) if field not in self.concealed]
+        return [*fields, *self.masked] if request.user.has_perm(MASKED) else fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -58,6 +67,11 @@ def link_to_list(model: type[models.Model], text: str, **filters: Any) -> SafeSt
     """A link to the list of `model`, narrowed by `filters`."""
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     return format_html('<a href="{}?{}">{}</a>', address, urlencode(filters), text)
+
+
+def as_written(text: str) -> SafeString:
+    """With its lines and spaces, and as text whatever stands in it."""
+    return format_html("<pre>{}</pre>", text)
 
 
 def short_id(job: ImportJob) -> SafeString:

@@ -1,13 +1,14 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from imports.admin.reading import ReadOnlyAdmin, short_id
+from imports.admin.reading import ReadOnlyAdmin, as_written, short_id
+from imports.masking import masked_record
 from imports.models import Record
 
 
 @admin.register(Record)
 class RecordAdmin(ReadOnlyAdmin[Record]):
-    """That an entity is stored, and where its content comes from; what it says stays encrypted.
+    """That an entity is stored, where its content comes from, and what it says with its values masked.
 
     The number is the blind index of its business id, of use only beside the customer's index key.
     """
@@ -37,6 +38,12 @@ class RecordAdmin(ReadOnlyAdmin[Record]):
         "created_at",
         "updated_at",
     )
+
+    masked = ("content",)
+
+    @admin.display(description="content, masked")
+    def content(self, record: Record) -> SafeString:
+        return as_written(masked_record(record))
 
     @admin.display(description="blind index")
     def blind_index(self, record: Record) -> str:

@@ -27,6 +27,7 @@ class Record(Content):
         constraints = [
             models.UniqueConstraint(fields=["customer", "type", "key"], name="record_one_per_key"),
         ]
+        permissions = [("view_masked_record", "Can see records and failed records with their values masked")]
 
     def __str__(self) -> str:
         return f"{self.type} {bytes(self.key).hex()[:12]}"

@@ -8,12 +8,15 @@ import subprocess
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 import redis
 import zstandard
+from websockets.sync.client import connect
 
 from config import embedded
 from config.embedded.binaries import postgres_directory
@@ -23,8 +26,17 @@ from tests.flows.house import Credentials, House, running_house
 RECORDS = 250
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What came out where no record may be read: frames of the socket, pages of the admin, answers of commands."""
+
+    frames: list[bytes]
+    pages: list[bytes]
+    said: list[bytes]
+
+
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, list[bytes]]]:
+def planted(tmp_path_factory: pytest.TempPathFactory, shown: Shown) -> Iterator[tuple[House, list[bytes]]]:
     """A house that took in 1,000 canaries, some in records that fail, and answered questions about them."""
     with running_house(tmp_path_factory.mktemp("canaries") / "data", LOG_LEVEL="DEBUG") as house:
         credentials = house.enrol("Canary")
@@ -34,7 +46,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, l
             {"metadata": {"source": "crm", "version": "1", "timestamp": "2024-03-15T00:00:00Z"}, "records": records}
         ).encode()
         _use_everything(house, credentials, body, records)
+        _look_at_everything(house, credentials, records, shown)
         yield house, [canary.encode() for canary in [*canaries, credentials.secret]]
+
+
+@pytest.fixture(scope="module")
+def shown() -> Shown:
+    """Filled while `planted` is made."""
+    return Shown([], [], [])
 
 
 def _record(index: int, name: str, mail: str, external_id: str, custom: str) -> dict[str, object]:
@@ -80,6 +99,48 @@ def _use_everything(house: House, credentials: Credentials, body: bytes, records
     assert call(house.url, wrong.key_id, wrong.secret, "POST", "/api/v1/imports/bulk", body=body).status == 401
 
 
+def _look_at_everything(house: House, credentials: Credentials, records: list[dict[str, object]], shown: Shown) -> None:
+    """As support and operators do; one person is exported and another erased on the way."""
+
+    def ask(method: str, target: str, content: bytes = b"") -> bytes:
+        return call(house.url, credentials.key_id, credentials.secret, method, target, body=content).body
+
+    job = json.loads(ask("GET", "/api/v1/imports"))["imports"][0]["jobId"]
+    given = json.loads(ask("POST", f"/api/v1/imports/{job}/socket-ticket"))["url"]
+    with connect(given) as socket:
+        shown.frames.append(str(socket.recv(timeout=20)).encode())
+    password = re.findall(r"password\s+(\S+)", house.manage("create_admin"))[0]
+    with httpx2.Client(base_url=house.url, follow_redirects=True) as browser:
+        form = {"csrfmiddlewaretoken": _token(browser.get("/admin/login/").text), "username": "admin"}
+        browser.post("/admin/login/", data={**form, "password": password}, headers={"Referer": house.url})
+        for name in ("importjob", "importbatch", "record", "failedrecord"):
+            listed = browser.get(f"/admin/imports/{name}/").text
+            shown.pages.append(listed.encode())
+            rows = re.findall(rf"/admin/imports/{name}/(\d+)/change/", listed)
+            assert rows, name
+            shown.pages.extend(
+                browser.get(f"/admin/imports/{name}/{row}/change/").content for row in sorted(set(rows))[:30]
+            )
+    slug, kept, gone = credentials.customer, str(records[0]["id"]), str(records[6]["id"])
+    shown.said.extend(
+        answer.encode()
+        for answer in (
+            house.manage("personal_data", "find", slug, kept),
+            house.manage("show_record", slug, "customer", kept),
+            house.manage("personal_data", "erase", slug, gone, "--yes"),
+        )
+    )
+    assert kept in house.manage("personal_data", "export", slug, kept)
+    assert kept in house.manage("show_record", slug, "customer", kept, "--reveal", "--reason", "test")
+    assert house.manage("personal_data", "find", slug, gone).split()[0] == "0"
+    export = json.dumps({"id": kept, "types": ["customer"]}).encode()
+    assert kept.encode() in ask("POST", "/api/v1/records/export", export)
+
+
+def _token(page: str) -> str:
+    return str(re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[0])
+
+
 def _found(haystack: bytes, canaries: list[bytes]) -> list[bytes]:
     if b"canary" not in haystack and b"lsk_" not in haystack:
         return []
@@ -91,6 +152,19 @@ def test_the_search_would_find_a_canary(planted: tuple[House, list[bytes]]) -> N
     _, canaries = planted
     assert len(canaries) == 1001
     assert _found(b"\0 " + canaries[7] + b"@example.com " + canaries[-1], canaries) == [canaries[7], canaries[-1]]
+
+
+@pytest.mark.parametrize("what", ["frames", "pages", "said"])
+def test_nobody_is_shown_a_canary_who_does_not_ask_for_records(
+    planted: tuple[House, list[bytes]], shown: Shown, what: str
+) -> None:
+    seen = getattr(shown, what)
+    assert len(seen) >= {"frames": 1, "pages": 50, "said": 3}[what]
+    assert [_found(content, planted[1]) for content in seen if _found(content, planted[1])] == []
+
+
+def test_the_pages_show_records_masked(planted: tuple[House, list[bytes]], shown: Shown) -> None:
+    assert sum(b"&quot;attributes&quot;" in page for page in shown.pages) > 30
 
 
 def test_a_database_dump_holds_no_canary(planted: tuple[House, list[bytes]]) -> None:
