@@ -46,7 +46,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             "Records",
             {"fields": ("total", "created", "updated", "unchanged", "superseded", "failed", "unprocessed", "reasons")},
         ),
-        ("Times", {"fields": ("created_at", "started_at", "finished_at", "cancelled_at", "expires_at")}),
+        ("Times", {"fields": ("created_at", "started_at", "finished_at", "cancelled_at", "expires_at", "purged_at")}),
         ("Parts", {"fields": ("open_until", "expected_total", "parts")}),
         ("Caller", {"fields": ("hmac_key", "source_ip", "request_id")}),
         ("More", {"fields": ("batches", "failed_records", "trail")}),

@@ -3,7 +3,7 @@ number and counts: neither the id nor what it is indexed by stands in the trail.
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,12 +12,13 @@ from audit.trail import audited, record
 from customers.models import Customer
 from imports.personal.document import document
 from imports.personal.erasing import PATIENCE_SECONDS, Erasure
-from imports.personal.search import PLACES, Place, Search, by_place, kept_records
+from imports.personal.search import PLACES, Found, Place, Search, by_place, kept_records
 from imports.personal.subject import UNKNOWN, Subject
 from imports.refusal import Refusal
 
 # Some seconds of looking, and of waiting for a worker.
 MOST_AT_ONCE: Final = 2_000_000
+MOST_CONTENTS: Final = 10_000
 PATIENCE_OF_A_CALL_SECONDS: Final = 10.0
 
 Step = Callable[[int, int], None]
@@ -54,11 +55,11 @@ def find(subject: Subject, *, step: Step = lambda done, total: None) -> Answer:
     return _answered("personal_data.found", search, counts, types=sorted(types), jobs=dict(jobs))
 
 
-def export(subject: Subject, *, step: Step = lambda done, total: None) -> Answer:
-    """All of it as one document."""
+def export(subject: Subject, *, step: Step = lambda done, total: None, most: int | None = None) -> Answer:
+    """All of it as one document. Raises Refusal (too_much_to_search) where that would hold more than `most`."""
     search = Search(subject, step=step)
     slug = Customer.objects.values_list("slug", flat=True).get(pk=subject.customer_id)
-    content = document(subject, search.run(), customer=slug, at=database_now())
+    content = document(subject, _at_most(most, search.run()), customer=slug, at=database_now())
     counts: Counter[Place] = Counter(dict(zip(PLACES, content["counts"].values(), strict=True)))
     return _answered("personal_data.exported", search, counts, content=content)
 
@@ -76,7 +77,7 @@ def erase(subject: Subject, *, step: Step = lambda done, total: None, patience: 
 def export_at_once(subject: Subject) -> Answer:
     """As export, for a caller who waits. Raises Refusal (too_much_to_search)."""
     _refuse_beyond_limit(subject)
-    return export(subject)
+    return export(subject, most=MOST_CONTENTS)
 
 
 def erase_at_once(subject: Subject) -> Answer:
@@ -93,6 +94,17 @@ def _refuse_beyond_limit(subject: Subject) -> None:
             f"{kept:,} records are kept as they were sent, and a call looks through {MOST_AT_ONCE:,} at most; "
             "ask the operator, who has manage.py personal_data.",
         )
+
+
+def _at_most(most: int | None, found: Iterator[Found]) -> Iterator[Found]:
+    for number, content in enumerate(found, 1):
+        if most is not None and number > most:
+            raise Refusal(
+                "too_much_to_search",
+                f"More than {most:,} contents are kept under this id; ask the operator, who has manage.py "
+                "personal_data.",
+            )
+        yield content
 
 
 def _answered(action: str, search: Search, counts: Counter[Place], **more: Any) -> Answer:

@@ -15,6 +15,7 @@ from imports.personal import requests
 from imports.personal.document import as_json
 from imports.personal.search import Search
 from imports.personal.subject import Subject
+from imports.refusal import Refusal
 from tests.imports.personal.people import ADA, CANARY, ada, everywhere
 from tests.imports.pipeline import Caller, acting_as_command, push, record, records, run
 
@@ -155,6 +156,19 @@ def test_an_edit_to_another_id_and_type_is_found(owner: Caller) -> None:
     for external_id in ("mistyped", "O-1"):
         counts = requests.find(subject(owner, external_id)).counts
         assert (counts["failed"], counts["sent"]) == (1, 1)
+
+
+def test_a_call_looks_through_and_hands_out_so_much_and_no_more(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(owner, [ada(), *records(9)])
+    monkeypatch.setattr(requests, "MOST_AT_ONCE", 9)
+    for step in (requests.export_at_once, requests.erase_at_once):
+        with pytest.raises(Refusal, match="too_much_to_search"):
+            step(subject(owner))
+    monkeypatch.setattr(requests, "MOST_AT_ONCE", 10)
+    assert requests.export_at_once(subject(owner)).total == 2
+    monkeypatch.setattr(requests, "MOST_CONTENTS", 1)
+    with pytest.raises(Refusal, match="too_much_to_search"):
+        requests.export_at_once(subject(owner))
 
 
 def test_progress_is_told_payload_by_payload(owner: Caller) -> None:
