@@ -132,8 +132,8 @@ class Erasure:
             sealer = keyring(batch.job.customer_id).sealer("imports_importbatch", "payload")
             hold(batch.job.customer_id, [sealer.data_key_id])
             batch.payload = sealer.seal(batching.pack(raws), payload_row(batch.job.uuid, batch.sequence))
-            if batch.state == ImportBatch.State.PENDING:
-                batch.superseded = sorted({*batch.superseded, *places})
+            # What is still to be worked on passes over these, and so does the import that a dry run is committed as.
+            batch.superseded = sorted({*batch.superseded, *places})
             batch.save(update_fields=["payload", "superseded"])
             if len(places) == batch.job.total:
                 _forget_digests(batch.job)
@@ -173,11 +173,14 @@ def _forget_digests(job: ImportJob) -> None:
     ImportPart.objects.filter(job=job).update(body_digest=b"")
 
 
-# Unless a job that was accepted later has brought it anew. An edit has no content of its own beside the failed record,
-# which has none any more, so its record came before.
+# Unless a job that was accepted later has brought it anew. The number of an edit, and of an import that a dry run was
+# committed as, says nothing of that: their content was there before.
 _DELETE: Final = """
     DELETE FROM imports_record stored WHERE id = %(record)s AND fingerprint = %(fingerprint)s AND (
         origin_job_id <= %(newest)s
-        OR EXISTS (SELECT FROM imports_importjob job WHERE job.id = stored.origin_job_id AND job.kind = 'edit')
+        OR EXISTS (
+            SELECT FROM imports_importjob job
+            WHERE job.id = stored.origin_job_id AND (job.kind = 'edit' OR job.dry_run_id <= %(newest)s)
+        )
     )
 """

@@ -184,10 +184,11 @@ class Search:
 
 
 def batches_of(customer_id: int, *, up_to: int | None = None) -> list[int]:
-    """Batches whose payload is kept, of all jobs or of those up to a number, in the order of jobs and places."""
+    """Batches whose payload is kept, in the order of jobs and places: of all jobs, or of those up to a number and of
+    imports that a dry run up to it was committed as, since their content is as old as that."""
     batches = ImportBatch.objects.filter(job__customer_id=customer_id, payload__isnull=False)
     if up_to is not None:
-        batches = batches.filter(job_id__lte=up_to)
+        batches = batches.filter(Q(job_id__lte=up_to) | Q(job__dry_run_id__lte=up_to))
     return list(batches.order_by("job_id", "sequence").values_list("pk", flat=True))
 
 

@@ -29,6 +29,7 @@ from imports.personal.subject import Subject
 from imports.processing import process
 from imports.refusal import Refusal
 from imports.retrying import retry_next
+from tests.imports.dry_runs import changes_of, commit_of, dry_run
 from tests.imports.personal.people import ADA, CANARY, ada, bad_ada, dump, everything_of, everywhere, sent
 from tests.imports.pipeline import (
     Caller,
@@ -276,6 +277,35 @@ def test_what_is_accepted_after_it_began_stays(owner: Caller) -> None:
     assert requests.erase(subject(owner), step=again).counts == {"record": 0, "failed": 0, "sent": 1}
     assert requests.find(subject(owner)).counts == {"record": 1, "failed": 0, "sent": 1}
     assert stored_by(owner)["customer", ADA]["customFields"] == {"segment": "again"}
+
+
+def test_a_dry_run_is_committed_without_what_was_erased(owner: Caller) -> None:
+    checked = dry_run(owner, [*records(3), ada()])
+    erase(owner)
+    assert [line["index"] for line in changes_of(checked)] == [0, 1, 2]
+    job = commit_of(owner, checked)
+    work()
+    done = account_of(job)
+    assert (done.created, done.superseded, done.failed) == (3, 1, 0)
+    assert requests.find(subject(owner)).total == 0
+
+
+@pytest.mark.parametrize("is_worked_off", [False, True])
+def test_a_dry_run_committed_meanwhile_brings_nobody_back(owner: Caller, is_worked_off: bool) -> None:
+    """The import is newer than the erasure and its content older."""
+    run(owner, records(1))
+    checked = dry_run(owner, [ada(), *records(3)])
+
+    def commit(done: int, total: int) -> None:
+        if done == 1 and not ImportJob.objects.filter(dry_run=checked).exists():
+            commit_of(owner, checked)
+            if is_worked_off:
+                work()
+
+    requests.erase(subject(owner), step=commit)
+    work()
+    assert requests.find(subject(owner)).total == 0
+    assert account_of(ImportJob.objects.get(dry_run=checked)).status == "completed"
 
 
 def test_related_records_go_with_the_person_where_that_is_asked_for(owner: Caller) -> None:
