@@ -48,6 +48,13 @@ CONTENT: Final = (
         at_once=5_000,
     ),
     Content(
+        "imports_recordversion",
+        place='"index"',
+        holds="true",
+        remove="DELETE FROM imports_recordversion t USING found WHERE t.id = found.id",
+        at_once=5_000,
+    ),
+    Content(
         "imports_importbatch",
         place="sequence",
         holds="payload IS NOT NULL",
@@ -139,11 +146,15 @@ def purge(now: datetime) -> Generator[int]:
             return
 
 
-# From here on nobody is given any of the content and the retention can not be set anew.
+# From here on nobody is given any of the content, and the retention can not be set anew. An undo that runs is waited
+# for: half of what the import replaced would be put back, and the other half be gone.
 _BEGIN: Final = """
     WITH due AS (
         SELECT id, expires_at FROM imports_importjob
         WHERE purged_at IS NULL AND expires_at <= %(now)s AND status IN ('completed', 'failed') {beyond}
+            AND NOT EXISTS (
+                SELECT FROM imports_undo undo WHERE undo.job_id = imports_importjob.id AND undo.state = 'running'
+            )
         ORDER BY expires_at, id LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE imports_importjob job SET expired_at = coalesce(expired_at, %(now)s), metadata = NULL,

@@ -94,7 +94,8 @@ def sightings_of(batch: ImportBatch, *, job: ImportJob, keys: Keyring) -> list[S
     for index, (raw, byte) in enumerate(
         zip(batching.unpack(packed), bytes(batch.outcomes or b""), strict=True), start=batch.first_index
     ):
-        if byte not in _STORED or index in edited:
+        # Of one that was erased on request an empty place is left, and nothing to take back.
+        if byte not in _STORED or index in edited or not raw:
             continue
         external_id, record_type = checking.identity(raw)
         if external_id is None:

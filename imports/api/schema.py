@@ -284,6 +284,7 @@ class Person(serializers.Serializer[Any]):
 
 class PersonalCounts(serializers.Serializer[Any]):
     records = serializers.IntegerField(help_text="Stored now")
+    earlierVersions = serializers.IntegerField(help_text="What later imports replaced, while that can be undone")
     failedRecords = serializers.IntegerField()
     sent = serializers.IntegerField(help_text="Places in what imports sent, while that is kept")
 
@@ -321,6 +322,7 @@ class PersonalData(serializers.Serializer[Any]):
     exportedAt = serializers.DateTimeField()
     counts = PersonalCounts()
     records = KeptRecord(many=True)
+    earlierVersions = KeptRecord(many=True)
     failedRecords = KeptFailure(many=True)
     sent = KeptAsSent(many=True)
     request = serializers.UUIDField(help_text="By which the audit trail knows it")

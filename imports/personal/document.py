@@ -11,7 +11,12 @@ from imports.personal.subject import Subject
 from imports.progress import wire_time
 from imports.results import as_sent
 
-SECTIONS: Final[dict[Place, str]] = {"record": "records", "failed": "failedRecords", "sent": "sent"}
+SECTIONS: Final[dict[Place, str]] = {
+    "record": "records",
+    "earlier": "earlierVersions",
+    "failed": "failedRecords",
+    "sent": "sent",
+}
 _encode = msgspec.json.encode
 
 

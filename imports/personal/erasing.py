@@ -21,7 +21,7 @@ from customers.keyring import KeyGoneError, hold, keyring
 from customers.models import Customer
 from imports import batching
 from imports.intake import payload_row
-from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart
+from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart, Record, RecordVersion
 from imports.personal.search import Place, Search, batches_of, by_place
 from imports.personal.subject import Subject
 
@@ -141,11 +141,18 @@ class Erasure:
         self.counts.update({"sent": len(places), "failed": emptied})
 
     def _delete_records(self, *, up_to: int) -> None:
-        wanted = [(row.pk, bytes(row.fingerprint)) for row, _ in self.search.record_rows()]
-        for number, fingerprint in wanted:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(_DELETE, {"record": number, "fingerprint": fingerprint, "newest": up_to})
-                self.counts["record"] += cursor.rowcount
+        """And what they held before, until nothing is left: in between an undo may have put something back."""
+        while self._delete_from(Record, "record", up_to) + self._delete_from(RecordVersion, "earlier", up_to):
+            pass
+
+    def _delete_from(self, model: type[Record | RecordVersion], place: Place, newest: int) -> int:
+        statement, deleted = _DELETE.format(table=model._meta.db_table), 0
+        for number, fingerprint in [(row.pk, bytes(row.fingerprint)) for row, _ in self.search.rows(model)]:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, {"id": number, "fingerprint": fingerprint, "newest": newest})
+                deleted += cursor.rowcount
+        self.counts[place] += deleted
+        return deleted
 
 
 def _empty_failed(job: ImportJob, indexes: set[int]) -> int:
@@ -176,7 +183,7 @@ def _forget_digests(job: ImportJob) -> None:
 # Unless a job that was accepted later has brought it anew. The number of an edit, and of an import that a dry run was
 # committed as, says nothing of that: their content was there before.
 _DELETE: Final = """
-    DELETE FROM imports_record stored WHERE id = %(record)s AND fingerprint = %(fingerprint)s AND (
+    DELETE FROM {table} stored WHERE id = %(id)s AND fingerprint = %(fingerprint)s AND (
         origin_job_id <= %(newest)s
         OR EXISTS (
             SELECT FROM imports_importjob job

@@ -1,7 +1,8 @@
-"""Every place where a person's data may lie, looked through in little memory: records, failed records and payloads.
+"""Every place where a person's data may lie, looked through in little memory: records and what they held before, failed
+records, payloads.
 
-Records and failed records are found by blind index. Payloads have none, so each that is kept is opened and read; with
-paths to related records so are all records and failed records.
+All but payloads are found by blind index. Payloads have none, so each that is kept is opened and read; with paths to
+related records so are all records and what they held before.
 """
 
 import logging
@@ -18,7 +19,7 @@ from customers.keyring import Keyring, keyring
 from imports import batching, checking
 from imports.failures import Failure, open_failures
 from imports.intake import payload_row
-from imports.models import FailedRecord, ImportBatch, ImportJob, Record
+from imports.models import FailedRecord, ImportBatch, ImportJob, Record, RecordVersion
 from imports.outcome import BY_BYTE
 from imports.personal.subject import Subject, Tie
 from imports.progress import wire_time
@@ -26,10 +27,11 @@ from imports.retrying import as_it_stands
 from imports.status import KINDS
 from imports.storing import record_row
 
-Place = Literal["record", "failed", "sent"]
-PLACES: Final[tuple[Place, ...]] = ("record", "failed", "sent")
+Place = Literal["record", "earlier", "failed", "sent"]
+PLACES: Final[tuple[Place, ...]] = ("record", "earlier", "failed", "sent")
 
 Bytes = bytes | memoryview
+Content = Record | RecordVersion
 
 logger = logging.getLogger(__name__)
 
@@ -81,22 +83,21 @@ class Search:
             self.step(number, len(batches))
 
     def records(self) -> Iterator[Found]:
-        """What is stored now."""
-        for row, tie in self.record_rows():
-            content = self._open_record(row.pk, row.type, row.key, row.payload)
-            if content is not None:
-                about = {"createdAt": wire_time(row.created_at), "updatedAt": wire_time(row.updated_at)}
-                yield Found("record", tie, row.type, row.changed_job, row.changed_index, row.updated_at, content, about)
+        """What is stored now, and what later imports replaced, as long as that can be undone."""
+        for row, tie in self.rows(Record):
+            yield from self._content("record", tie, row)
+        for version, tie in self.rows(RecordVersion):
+            yield from self._content("earlier", tie, version)
 
-    def record_rows(self) -> Iterator[tuple[Record, Tie]]:
-        """The person's own records by blind index and, where related ones are wanted, those among all others."""
-        of_customer = Record.objects.filter(customer_id=self.subject.customer_id).order_by("type", "key")
+    def rows(self, model: type[Content]) -> Iterator[tuple[Content, Tie]]:
+        """The person's own by blind index and, where related ones are wanted, those among all others."""
+        of_customer = model.objects.filter(customer_id=self.subject.customer_id).order_by("type", "key", "pk")
         rows = of_customer.select_related("changed_job").defer("changed_job__metadata")
         yield from ((row, "own") for row in rows.filter(_keyed(self.subject.keys(self._keys.index))))
         if self.subject.related:
             # Of the many that are opened only the few that are meant become objects.
             for found in of_customer.values_list("pk", "type", "key", "payload").iterator(chunk_size=1000):
-                content = self._open_record(*found)
+                content = self._open_record(model, *found)
                 if content is not None and self.subject.tie(content) == "related":
                     yield from ((row, "related") for row in rows.filter(pk=found[0]))
 
@@ -169,11 +170,19 @@ class Search:
         edited = as_it_stands(row, job, self._keys) if row.edited is not None else None
         return Found("failed", tie, row.type, job, row.index, row.created_at, failure.raw, about, edited)
 
-    def _open_record(self, number: int, record_type: str, key: Bytes, payload: Bytes) -> bytes | None:
+    def _content(self, place: Place, tie: Tie, row: Content) -> Iterator[Found]:
+        content = self._open_record(type(row), row.pk, row.type, row.key, row.payload)
+        if content is not None:
+            about = {"createdAt": wire_time(row.created_at), "updatedAt": wire_time(row.updated_at)}
+            yield Found(place, tie, row.type, row.changed_job, row.changed_index, row.updated_at, content, about)
+
+    def _open_record(
+        self, model: type[Content], number: int, record_type: str, key: Bytes, payload: Bytes
+    ) -> bytes | None:
         try:
             return self._records.open(bytes(payload), record_row(record_type, bytes(key)))
         except DecryptionError as error:
-            self._note_unreadable("imports_record", number, error)
+            self._note_unreadable(model._meta.db_table, number, error)
             return None
 
     def _note_unreadable(self, table: str, number: int, error: DecryptionError) -> None:

@@ -16,10 +16,10 @@ from audit.models import AuditEvent
 from config.doctor import State
 from config.doctor import data as doctor
 from customers.models import Customer
-from imports import expiry, mending, redriving, results, retention, sweeper
+from imports import expiry, mending, redriving, results, retention, sweeper, undoing
 from imports.ending import cancel
 from imports.failure_listing import in_full
-from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart, RetentionWarning
+from imports.models import FailedRecord, ImportBatch, ImportJob, ImportPart, RecordVersion, RetentionWarning, Undo
 from imports.redrive_plan import Wanted
 from imports.refusal import Refusal
 from imports.retrying import retry_next
@@ -66,6 +66,7 @@ def content_of(job: ImportJob) -> int:
             FailedRecord.objects.filter(job=job, **{f"{column}__isnull": False}).count()
             for column in ("payload", "problems", "edited", "key")
         )
+        + RecordVersion.objects.filter(job=job).count()
         + ImportJob.objects.filter(pk=job.pk, metadata__isnull=False).count()
         + ImportJob.objects.filter(pk=job.pk).exclude(body_digest=b"").count()
         + ImportPart.objects.filter(job=job).exclude(body_digest=b"").count()
@@ -223,6 +224,29 @@ def test_customers_whose_settings_hold_cost_two_looks_into_an_index(owner: Calle
         cursor.execute("RESET enable_sort")
     assert plan.count("using import_job_retention") == 2, plan
     assert "Sort" not in plan
+
+
+def test_what_an_import_replaced_goes_with_it(owner: Caller) -> None:
+    older = run(owner, records(3))
+    newer = run(owner, records(3, customFields={"tier": "gold"}))
+    purge(end_of(older))
+    assert RecordVersion.objects.filter(job=newer).count() == 3
+    assert purge(end_of(newer)) == 3 + 1
+    assert (RecordVersion.objects.count(), content_of(newer)) == (0, 0)
+    with pytest.raises(Refusal) as caught:
+        undoing.start(ImportJob.objects.get(pk=newer.pk))
+    assert caught.value.code == "results_expired"
+
+
+def test_an_undo_under_way_comes_to_its_end_first(owner: Caller) -> None:
+    run(owner, records(3))
+    newer = run(owner, records(3, customFields={"tier": "gold"}))
+    undoing.start(newer)
+    assert purge(end_of(newer)) == 1, "the older one alone"
+    while undoing.undo_next():
+        pass
+    assert Undo.objects.get().restored == 3
+    assert purge(end_of(newer)) == 1
 
 
 def test_it_may_be_killed_after_any_portion(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

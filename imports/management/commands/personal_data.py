@@ -19,7 +19,12 @@ from imports.personal.erasing import StillHeldError
 from imports.personal.requests import Answer
 from imports.personal.subject import UNKNOWN, Subject
 
-_PLACES = {"record": "stored records", "failed": "failed records", "sent": "places in what imports sent"}
+_PLACES = {
+    "record": "stored records",
+    "earlier": "earlier contents of records",
+    "failed": "failed records",
+    "sent": "places in what imports sent",
+}
 
 
 class Command(BaseCommand):

@@ -415,15 +415,30 @@ def test_one_person_s_data_is_handed_out_and_erased(
     person = json.dumps({"id": "A", "types": ["customer"], "related": ["attributes.customerId"]}).encode()
     found = program.post(EXPORT, person)
     assert found.headers["cache-control"] == "no-store"
-    assert found.json["counts"] == {"records": 2, "failedRecords": 1, "sent": 3}
-    assert stranger.post(EXPORT, person).json["counts"] == {"records": 0, "failedRecords": 0, "sent": 0}
+    assert found.json["counts"] == {"records": 2, "earlierVersions": 0, "failedRecords": 1, "sent": 3}
+    assert stranger.post(EXPORT, person).json["counts"] == {
+        "records": 0,
+        "earlierVersions": 0,
+        "failedRecords": 0,
+        "sent": 0,
+    }
     assert program.post(ERASE, person).code == "scope_missing"
     with acting_as_command():
         eraser = Caller(owner.customer, enrolment.issue_key(owner.customer, scopes=["records:erase"]))
     erasing = Program(server, eraser, contract)
     assert erasing.post(EXPORT, person).code == "scope_missing"
-    assert erasing.post(ERASE, person).json["counts"] == {"records": 2, "failedRecords": 1, "sent": 3}
-    assert erasing.post(ERASE, person).json["counts"] == {"records": 0, "failedRecords": 0, "sent": 0}
+    assert erasing.post(ERASE, person).json["counts"] == {
+        "records": 2,
+        "earlierVersions": 0,
+        "failedRecords": 1,
+        "sent": 3,
+    }
+    assert erasing.post(ERASE, person).json["counts"] == {
+        "records": 0,
+        "earlierVersions": 0,
+        "failedRecords": 0,
+        "sent": 0,
+    }
     assert program.post(LOOKUP, b'{"type":"customer","id":"A"}').status == 404
     assert program.post(LOOKUP, b'{"type":"customer","id":"B"}').status == 200
 

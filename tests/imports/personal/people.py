@@ -53,7 +53,7 @@ def everything_of(caller: Caller) -> bytes:
     for column in ENCRYPTED:
         if column.purpose != "record":
             continue
-        opener = keys.opener(column.table, column.column)
+        opener = keys.opener(column.sealed_as or column.table, column.column)
         binding = ", ".join((f"t.{column.column}", *column.binding)).replace("t.index", 't."index"')
         with connection.cursor() as cursor:
             cursor.execute(

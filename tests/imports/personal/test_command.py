@@ -57,7 +57,12 @@ def test_an_export_goes_to_the_screen_or_to_a_new_private_file(owner: Caller, tm
     assert json.loads(personal_data("export", "owner", ADA))["records"][0]["data"]["id"] == ADA
     file = tmp_path / "ada.json"
     assert CANARY not in personal_data("export", "owner", ADA, "--output", str(file))
-    assert json.loads(file.read_bytes())["counts"] == {"records": 1, "failedRecords": 0, "sent": 1}
+    assert json.loads(file.read_bytes())["counts"] == {
+        "records": 1,
+        "earlierVersions": 0,
+        "failedRecords": 0,
+        "sent": 1,
+    }
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with pytest.raises(CommandError, match="exists"):
         personal_data("export", "owner", ADA, "--output", str(file))

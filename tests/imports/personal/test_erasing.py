@@ -16,12 +16,12 @@ from audit.trail import audited
 from customers import erasure, rotation
 from customers import keyring as rings
 from customers.keyring import keyring
-from imports import key_rotation, mending, results
+from imports import key_rotation, mending, results, undoing
 from imports.claiming import claim
 from imports.ending import cancel
 from imports.lookup import look_up
 from imports.mapping import path
-from imports.models import FailedRecord, ImportBatch, ImportJob, Record
+from imports.models import FailedRecord, ImportBatch, ImportJob, Record, Undo
 from imports.personal import requests
 from imports.personal.erasing import StillHeldError
 from imports.personal.requests import Answer
@@ -80,7 +80,7 @@ def test_nothing_of_the_person_is_left_and_all_others_are(owner: Caller, strange
     assert any(key.hex().encode() in before for key in keys_of_ada(owner)), "the search can fail"
 
     answer = erase(owner)
-    assert answer.counts == {"record": 1, "failed": 4, "sent": 8}
+    assert answer.counts == {"record": 1, "earlier": 1, "failed": 4, "sent": 8}
     assert requests.find(subject(owner)).total == 0
     left = everything_of(owner)
     assert CANARY.encode() not in left
@@ -185,7 +185,7 @@ def test_digests_of_the_person_alone_go_too(owner: Caller) -> None:
 
 def test_asked_for_twice_it_finds_nothing_the_second_time(owner: Caller) -> None:
     everywhere(owner)
-    assert [erase(owner).total, erase(owner).total] == [13, 0]
+    assert [erase(owner).total, erase(owner).total] == [14, 0]
 
 
 def test_it_may_be_killed_at_any_payload_and_asked_for_again(owner: Caller) -> None:
@@ -219,7 +219,7 @@ def test_the_trail_knows_it_by_a_random_number_and_counts(owner: Caller) -> None
     events = list(AuditEvent.objects.filter(action__startswith="personal_data.").order_by("sequence"))
     assert [(event.action, event.record_count, event.detail) for event in events] == [
         ("personal_data.erasure_begun", None, {"related": False}),
-        ("personal_data.erased", 3, {"failed": 1, "sent": 2, "record": 0, "unreadable": 0}),
+        ("personal_data.erased", 3, {"failed": 1, "sent": 2, "record": 0, "earlier": 0, "unreadable": 0}),
     ]
     assert {event.target for event in events} == {f"personal_data:{answer.request}"}
 
@@ -242,7 +242,7 @@ def test_a_batch_under_work_is_waited_for(owner: Caller) -> None:
         wait_for(lambda: AuditEvent.objects.filter(action="personal_data.erasure_begun").exists(), another=True)
         process(batch)
     thread.join()
-    assert answers[0].counts == {"record": 1, "failed": 0, "sent": 1}
+    assert answers[0].counts == {"record": 1, "earlier": 0, "failed": 0, "sent": 1}
     assert account_of(job).created == 4
     assert requests.find(subject(owner)).total == 0
 
@@ -263,7 +263,7 @@ def test_a_payload_that_somebody_holds_for_too_long_is_said(owner: Caller) -> No
         session.execute("SELECT id FROM imports_importbatch WHERE job_id = %s FOR NO KEY UPDATE", [job.pk])
         with pytest.raises(StillHeldError, match="1 payloads"):
             requests.erase(subject(owner), patience=0.3)
-    assert erase(owner).counts == {"record": 1, "failed": 0, "sent": 1}
+    assert erase(owner).counts == {"record": 1, "earlier": 0, "failed": 0, "sent": 1}
 
 
 def test_what_is_accepted_after_it_began_stays(owner: Caller) -> None:
@@ -274,8 +274,8 @@ def test_what_is_accepted_after_it_began_stays(owner: Caller) -> None:
         if done == 1 and ImportJob.objects.count() == 1:
             run(owner, [ada(customFields={"segment": "again"})])
 
-    assert requests.erase(subject(owner), step=again).counts == {"record": 0, "failed": 0, "sent": 1}
-    assert requests.find(subject(owner)).counts == {"record": 1, "failed": 0, "sent": 1}
+    assert requests.erase(subject(owner), step=again).counts == {"record": 0, "earlier": 1, "failed": 0, "sent": 1}
+    assert requests.find(subject(owner)).counts == {"record": 1, "earlier": 0, "failed": 0, "sent": 1}
     assert stored_by(owner)["customer", ADA]["customFields"] == {"segment": "again"}
 
 
@@ -314,8 +314,25 @@ def test_related_records_go_with_the_person_where_that_is_asked_for(owner: Calle
     run(owner, [record("O-1", "order", attributes={"customerId": "somebody else"})])
     run(owner, [record("O-3", "order", attributes=order), record("O-4", "order", attributes=order, customFields=[])])
     answer = erase(owner, related=(path.parse("attributes.customerId"),))
-    assert answer.counts == {"record": 2, "failed": 1, "sent": 4}
+    assert answer.counts == {"record": 2, "earlier": 1, "failed": 1, "sent": 4}
     assert sorted(external_id for _, external_id in stored_by(owner)) == ["O-1", "O-2"]
+
+
+def test_an_undo_leaves_out_what_was_erased(owner: Caller) -> None:
+    run(owner, [ada(), record("A"), record("B")])
+    job = run(owner, [ada(customFields={"segment": "new"}), record("A", customFields={"tier": "1"}), record("C")])
+    erase(owner)
+    again = run(owner, [ada(customFields={"segment": "again"})])
+    undoing.start(job)
+    with acting_as(Actor("system", "worker-1")):
+        while undoing.undo_next():
+            pass
+    done = Undo.objects.get(job=job)
+    assert (done.state, done.removed, done.restored, done.kept, done.gone) == ("done", 1, 1, 0, 0)
+    assert {external_id: "customFields" in content for (_, external_id), content in stored_by(owner).items()} == {
+        ADA: True, "A": False, "B": False
+    }  # fmt: skip
+    assert again.created == 1
 
 
 def test_only_the_named_type_goes(owner: Caller) -> None:

@@ -36,7 +36,7 @@ def test_every_place_is_looked_at(owner: Caller, stranger: Caller) -> None:
     run(stranger, [ada()])
     jobs = everywhere(owner)
     found = list(Search(subject(owner)).run())
-    assert Counter(content.place for content in found) == {"record": 1, "sent": 8, "failed": 4}
+    assert Counter(content.place for content in found) == {"record": 1, "earlier": 1, "sent": 8, "failed": 4}
     assert {content.job.pk for content in found} >= {job.pk for job in jobs}
     assert all(CANARY.encode() in content.content for content in found)
     assert [content.about["outcome"] for content in found if content.place == "sent"] == [
@@ -58,18 +58,18 @@ def test_an_id_is_found_in_each_of_its_spellings(owner: Caller) -> None:
     run(owner, [*raws, *records(3)])
     for spelling in ("Zoë", "Zoe\u0308"):
         found = requests.find(subject(owner, spelling))
-        assert found.counts == {"record": 2, "failed": 1, "sent": 3}
+        assert found.counts == {"record": 2, "earlier": 0, "failed": 1, "sent": 3}
         assert found.types == ["customer", "order", "unknown"]
 
 
 def test_a_type_narrows_it(owner: Caller) -> None:
     run(owner, [record("7"), record("7", "product"), record("7", "robot")])
-    assert requests.find(subject(owner, "7")).counts == {"record": 2, "failed": 1, "sent": 3}
+    assert requests.find(subject(owner, "7")).counts == {"record": 2, "earlier": 0, "failed": 1, "sent": 3}
     assert requests.find(subject(owner, "7", types=frozenset({"product"}))).counts == {
-        "record": 1, "failed": 0, "sent": 1
+        "record": 1, "earlier": 0, "failed": 0, "sent": 1
     }  # fmt: skip
     assert requests.find(subject(owner, "7", types=frozenset({"unknown"}))).counts == {
-        "record": 0, "failed": 1, "sent": 1
+        "record": 0, "earlier": 0, "failed": 1, "sent": 1
     }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def orders() -> list[dict[str, object]]:
 
 def test_related_records_are_found_by_their_path(owner: Caller) -> None:
     run(owner, [ada(), *orders()])
-    assert requests.find(subject(owner)).counts == {"record": 1, "failed": 0, "sent": 1}
+    assert requests.find(subject(owner)).counts == {"record": 1, "earlier": 0, "failed": 0, "sent": 1}
     related = (path.parse("attributes.customerId"), path.parse("attributes.lines[*].for"))
     found = list(Search(subject(owner, related=related)).run())
     assert Counter((content.place, content.tie) for content in found) == {
@@ -97,20 +97,25 @@ def test_related_records_are_found_by_their_path(owner: Caller) -> None:
 def test_a_number_at_a_path_counts_by_its_digits(owner: Caller) -> None:
     run(owner, [record("O-1", "order", attributes={"by": 17}), record("O-2", "order", attributes={"by": 170})])
     found = requests.find(subject(owner, "17", related=(path.parse("attributes.by"),)))
-    assert found.counts == {"record": 1, "failed": 0, "sent": 1}
+    assert found.counts == {"record": 1, "earlier": 0, "failed": 0, "sent": 1}
 
 
 def test_an_order_that_went_over_to_somebody_else_is_related_only_where_it_was(owner: Caller) -> None:
     run(owner, [record("O-1", "order", attributes={"customerId": ADA})])
     run(owner, [record("O-1", "order", attributes={"customerId": "C-2"})])
     found = requests.find(subject(owner, related=(path.parse("attributes.customerId"),)))
-    assert found.counts == {"record": 0, "failed": 0, "sent": 1}
+    assert found.counts == {"record": 0, "earlier": 1, "failed": 0, "sent": 1}
 
 
 def test_what_cannot_be_read_is_found_where_it_is_asked_for(owner: Caller) -> None:
     run(owner, [b'["%s", "Ada"]' % ADA.encode(), b'{"id": ["%s"]}' % ADA.encode(), b"[1]"])
     assert requests.find(subject(owner)).total == 0
-    assert requests.find(subject(owner, in_unreadable=True)).counts == {"record": 0, "failed": 2, "sent": 2}
+    assert requests.find(subject(owner, in_unreadable=True)).counts == {
+        "record": 0,
+        "earlier": 0,
+        "failed": 2,
+        "sent": 2,
+    }
 
 
 def test_an_export_is_one_document_with_where_and_when(owner: Caller) -> None:
@@ -118,8 +123,8 @@ def test_an_export_is_one_document_with_where_and_when(owner: Caller) -> None:
     answer = requests.export(subject(owner))
     read = json.loads(as_json(answer.content))
     assert (read["customer"], read["id"]) == ("owner", ADA)
-    assert read["counts"] == {"records": 1, "failedRecords": 4, "sent": 8}
-    assert [len(read[section]) for section in read["counts"]] == [1, 4, 8]
+    assert read["counts"] == {"records": 1, "earlierVersions": 1, "failedRecords": 4, "sent": 8}
+    assert [len(read[section]) for section in read["counts"]] == [1, 1, 4, 8]
     (stored,) = read["records"]
     assert stored["data"]["customFields"] == {"segment": "new"}
     assert (stored["jobId"], stored["index"], stored["isRelated"]) == (str(jobs[1].uuid), 4, False)
@@ -138,7 +143,7 @@ def test_the_trail_knows_a_request_by_a_random_number_and_counts(owner: Caller) 
     for event, answer in zip(events, answers, strict=True):
         assert event.target == f"personal_data:{answer.request}"
         assert event.record_count == 2
-        assert event.detail == {"record": 1, "failed": 0, "sent": 1, "unreadable": 0}
+        assert event.detail == {"record": 1, "earlier": 0, "failed": 0, "sent": 1, "unreadable": 0}
 
 
 def test_a_payload_that_does_not_open_is_counted_and_the_rest_is_found(owner: Caller) -> None:
