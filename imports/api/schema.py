@@ -62,9 +62,9 @@ class Links(serializers.Serializer[Any]):
     results = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
+    undo = serializers.CharField()
     commit = serializers.CharField(required=False, help_text="Of a dry run")
     changes = serializers.CharField(required=False, help_text="Of a dry run")
-    undo = serializers.CharField()
     parts = serializers.CharField(required=False, help_text="While the import is open for parts")
     close = serializers.CharField(required=False, help_text="While the import is open for parts")
 

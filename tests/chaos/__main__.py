@@ -6,10 +6,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from config.embedded import EmbeddedServers
+from tests.chaos.alone import alone
 from tests.chaos.blows import Plan
 from tests.chaos.control import run_control
 from tests.chaos.house import ChaosHouse, chaos_house
@@ -18,15 +21,17 @@ from tests.chaos.ordering import run_order
 from tests.chaos.posting import run_posts
 from tests.chaos.report import Report
 from tests.chaos.retrying import run_retries
-from tests.chaos.rotation import run_alone
+from tests.chaos.rotation import run_rotation
 from tests.chaos.soak import run_soak
 from tests.chaos.stopping import run_stops
 from tests.chaos.surviving import run_supervisor
+from tests.chaos.undoing import run_undoing
 
 IDLE_SECONDS = 3
 RECOVERY_SECONDS = 5.0
 CONTROL_KILLS = 120
 ROTATION_KILLS = 20
+UNDO_KILLS = 5
 LOCKED = 60
 
 InHouse = Callable[[ChaosHouse, argparse.Namespace], Report]
@@ -90,10 +95,19 @@ def control(folder: Path, options: argparse.Namespace) -> Report:
 
 
 def rotation(_folder: Path, options: argparse.Namespace) -> Report:
-    """In a process of its own, since it works in a Django that is set up for a test database."""
     arguments = {"records": options.records or 500_000, "kills": min(options.kills, ROTATION_KILLS)}
+    return _alone(run_rotation, **arguments, seed=options.seed, work_seconds=3.0)
+
+
+def undo(_folder: Path, options: argparse.Namespace) -> Report:
+    arguments = {"records": options.records or 100_000, "kills": min(options.kills, UNDO_KILLS)}
+    return _alone(run_undoing, **arguments, seed=options.seed, work_seconds=2.0)
+
+
+def _alone(run: Callable[..., Report], **arguments: Any) -> Report:
+    """In a process of its own, since it works in a Django that is set up for a test database."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(run_alone, **arguments, seed=options.seed).result()
+        return pool.submit(partial(alone, run, **arguments)).result()
 
 
 def in_house(run: InHouse, **environment: object) -> Run:
@@ -117,6 +131,7 @@ RUNS: dict[str, Run] = {
     "supervisor": in_house(supervisor),
     "stopped": in_house(stopped, DATABASE_IDLE_SECONDS=IDLE_SECONDS),
     "rotation": rotation,
+    "undo": undo,
     "soak": in_house(soak),
 }
 

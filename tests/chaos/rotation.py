@@ -92,32 +92,6 @@ def run_rotation(*, records: int, kills: int, seed: int, work_seconds: float = 0
     return report
 
 
-def run_alone(*, records: int, kills: int, seed: int) -> Rotation:
-    """The same in a process without pytest, which this sets up: servers and a test database of its own."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    from tests import servers
-
-    servers._start()
-    django.setup()
-    from django.db import connection, connections
-
-    from audit.context import Actor, acting_as
-    from imports import attempts
-
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
-        with acting_as(Actor("command", "chaos")):
-            return run_rotation(records=records, kills=kills, seed=seed, work_seconds=3.0)
-    finally:
-        if attempts._note is not None:
-            attempts._note.close()
-        connections.close_all()
-        connection.creation.destroy_test_db(os.environ["DATABASE_URL"].rpartition("/")[2], verbosity=0)
-        servers._stop()
-
-
 class _Background(Thread):
     """Runs a step again and again, with its number, until the run is over; keeps what it raised."""
 
