@@ -1,6 +1,8 @@
 """The cast and the queue of the imports' own tests, and one house for the short forms of all runs."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +15,14 @@ IDLE_SECONDS = 2
 
 
 @pytest.fixture(scope="package")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosHouse]:
-    """With the short waits that the runs `stopped` and `retries` need."""
-    data_dir = tmp_path_factory.mktemp("chaos") / "data"
+def house() -> Iterator[ChaosHouse]:
+    """With the short waits that the runs `stopped` and `retries` need.
+
+    Not below pytest's directory: another pytest closes that to the servers' user, and the next start fails.
+    """
     settings = {"DATABASE_IDLE_SECONDS": IDLE_SECONDS, "WORKER_LOCK_SECONDS": 1, "WORKERS": 2, "WEB": 1}
-    with chaos_house(data_dir, **{name: str(value) for name, value in settings.items()}) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="ls-") as home,
+        chaos_house(Path(home) / "data", **{name: str(value) for name, value in settings.items()}) as running,
+    ):
         yield running
