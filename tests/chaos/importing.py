@@ -84,9 +84,9 @@ def run_import(
     name: str = "Chaos",
     recovery_bound_seconds: float | None = None,
 ) -> Figures:
-    """Blow i falls when i parts of the plan's share are done, and until then no batch beyond that is let in.
+    """Blow i falls when i parts of the plan's share are done, and until then batches are let in only a little further.
 
-    So the blows meet work on any machine. Nobody helps the import to its end.
+    So the blows meet work on any machine, at any of its steps. Nobody helps the import to its end.
     """
     chance = random.Random(plan.seed)
     figures = Figures(plan.seed, records, recovery_bound_seconds=recovery_bound_seconds)
@@ -124,9 +124,10 @@ def _deal(
     let_in: Callable[[int], bool],
 ) -> None:
     processed = f"SELECT processed FROM imports_importjob WHERE uuid = '{job}'"
+    ahead = int(figures.records * (1 - plan.share) / 3)
     for number, blow in enumerate(blows):
         due = int(figures.records * plan.share * number / max(len(blows) - 1, 1))
-        wait_until(lambda due=due: let_in(due), DUE_SECONDS)  # type: ignore[misc]
+        wait_until(lambda due=due: let_in(due + ahead), DUE_SECONDS)  # type: ignore[misc]
         wait_until(lambda due=due: (database.number(processed) or 0) >= due, DUE_SECONDS)  # type: ignore[misc]
         time.sleep(chance.uniform(0.0, 0.15))
         figures.left_at_last_blow = figures.records - (database.number(processed) or 0)
