@@ -121,11 +121,15 @@ class Problem:
 
 
 class Refused(Exception):
-    """The record breaks the rules; `problems` holds at least one and at most MAX_PROBLEMS."""
+    """The record breaks the rules; `problems` holds at least one and at most MAX_PROBLEMS.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    `unfit` are the places in the mapping of the fields whose value could not become what they are.
+    """
+
+    def __init__(self, problems: list[Problem], *, unfit: frozenset[int] = frozenset()) -> None:
         super().__init__(problems[0].code)
         self.problems = problems
+        self.unfit = unfit
 
 
 _decode = msgspec.json.Decoder(Record, float_hook=Raw).decode

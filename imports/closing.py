@@ -29,10 +29,11 @@ def close(job: ImportJob, *, expected_parts: int | None = None, expected_records
         parts.arrange(job)
         # Now and not on opening: hours may lie between, and only from here on is it an import like any other.
         job.mappings = mappers.pin(job.customer_id)
+        job.announced_total = expected_records or job.announced_total
         job.open_until = None
         job.status_reason = ""
         job.revision += 1
-        job.save(update_fields=["mappings", "open_until", "status_reason", "revision"])
+        job.save(update_fields=["mappings", "announced_total", "open_until", "status_reason", "revision"])
         record(
             f"{job.kind}.accepted",
             target=f"import:{job.uuid}",

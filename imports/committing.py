@@ -115,6 +115,7 @@ def _prepare(dry_run: ImportJob, submission: Submission, digest: bytes, keys: Ke
         source_ip=submission.source_ip,
         body_digest=digest,
         total=dry_run.total,
+        announced_total=dry_run.announced_total,
         received_bytes=dry_run.received_bytes,
         batch_count=dry_run.batch_count,
         dry_run=dry_run,

@@ -9,8 +9,9 @@ from imports import ending, publishing
 from imports.after_commit import after_commit
 from imports.models import ImportJob
 from imports.outcome import Outcome
+from imports.quality import scores
 
-# The last statement but the audit's: the job's row is locked for no longer than a commit takes.
+# The last statement but those of the job's end and the audit's: the job's row is locked for no longer than they take.
 _COUNT: Final = """
     UPDATE imports_importjob SET
         processed = processed + %(processed)s, created = created + %(created)s, updated = updated + %(updated)s,
@@ -35,5 +36,6 @@ def count_batch(job: ImportJob, outcomes: bytes) -> None:
         status, revision, *totals = cursor.fetchone()
     has_ended = status not in ImportJob.UNFINISHED
     if has_ended:
+        scores.settle(job)
         ending.record_end(job, status, totals)
     after_commit(publishing.publish, job.pk, job.uuid, revision, final=has_ended)

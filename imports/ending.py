@@ -11,6 +11,7 @@ from imports import parts, publishing, retention
 from imports.after_commit import after_commit
 from imports.claiming import unheld
 from imports.models import ImportBatch, ImportJob
+from imports.quality import scores
 from imports.refusal import Refusal
 
 CANCELLED = "cancelled"
@@ -133,4 +134,5 @@ def _finish(job: ImportJob, now: datetime) -> None:
     job.status = ImportJob.Status.FAILED
     job.finished_at = now
     job.expires_at = retention.ends_at(job.customer_id, now)
+    scores.settle(job)
     record_end(job, job.status, [getattr(job, name) for name in COUNTS])

@@ -31,15 +31,20 @@ CSV: Final = "text/csv"
 MAX_METADATA_BYTES: Final = 64 * 1024
 MAX_SOURCE_LENGTH: Final = 100
 REQUIRED_METADATA: Final = ("source", "version", "timestamp")
+RECORD_COUNT: Final = "recordCount"
+"""The member by which metadata may say how many records there are. It refuses nothing: what differs is reported."""
+_MOST_ANNOUNCED: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """`metadata` is the object as JSON; `records` are the raw JSON texts in input order."""
+    """`metadata` is the object as JSON; `records` are the raw JSON texts in input order; `announced` is how many
+    the metadata says there are, None where it says no number."""
 
     source: str
     metadata: bytes
     records: Raws
+    announced: int | None
 
 
 def open_envelope(body: bytes, *, media_type: str, parameters: Mapping[str, str]) -> Envelope:
@@ -47,21 +52,26 @@ def open_envelope(body: bytes, *, media_type: str, parameters: Mapping[str, str]
     if media_type == NDJSON:
         metadata, records = read_ndjson(body)
     elif media_type == CSV:
-        metadata = metadata_of(parameters, REQUIRED_METADATA)
+        metadata = metadata_of(parameters, (*REQUIRED_METADATA, RECORD_COUNT))
         records = read_csv(body, default_type=parameters.get("type"))
     else:
         metadata, records = read_json(body)
-    return Envelope(_check_metadata(metadata), metadata, _counted(records))
+    source, announced = _check_metadata(metadata)
+    return Envelope(source, metadata, _counted(records), announced)
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a job in parts begins: metadata, how many records are to come where the caller says so, and what for."""
+    """How a job in parts begins: metadata, how many records are to come where the caller says so, and what for.
+
+    `expected_records` is enforced when the job is closed, `announced` is compared.
+    """
 
     source: str
     metadata: bytes
     expected_records: int | None
     is_dry_run: bool
+    announced: int | None
 
 
 def open_opening(body: bytes) -> Opening:
@@ -69,7 +79,8 @@ def open_opening(body: bytes) -> Opening:
     metadata, expected, is_dry_run = read_json_opening(body)
     if expected is not None and expected > MAX_RECORDS:
         raise too_many_records("/expectedRecords")
-    return Opening(_check_metadata(metadata), metadata, expected, is_dry_run)
+    source, announced = _check_metadata(metadata)
+    return Opening(source, metadata, expected, is_dry_run, announced if expected is None else expected)
 
 
 def open_part(body: bytes, *, media_type: str, parameters: Mapping[str, str]) -> Raws:
@@ -89,8 +100,8 @@ def _counted(records: Raws) -> Raws:
     return records
 
 
-def _check_metadata(metadata: bytes) -> str:
-    """The source; raises Refusal. Members beyond the three required ones are kept."""
+def _check_metadata(metadata: bytes) -> tuple[str, int | None]:
+    """The source, and the announced number of records; raises Refusal. Members beyond the required ones are kept."""
     if len(metadata) > MAX_METADATA_BYTES:
         raise unfit("/metadata", "metadata_too_large", f"metadata may have at most {MAX_METADATA_BYTES:,} bytes.")
     try:
@@ -119,9 +130,17 @@ def _check_metadata(metadata: bytes) -> str:
     if errors:
         raise Refusal("invalid_envelope", "The metadata is not of the agreed form; see errors.", errors=tuple(errors))
     try:
-        return str(members["source"].encode().decode())
+        return str(members["source"].encode().decode()), _announced(members.get(RECORD_COUNT))
     except UnicodeError:
         raise unfit("/metadata/source", "lone_surrogate", "source holds half of a surrogate pair.") from None
+
+
+def _announced(value: object) -> int | None:
+    """As a number, or as text, which is all that an address can hold; anything else announces nothing."""
+    if isinstance(value, str) and len(value) <= 10 and value.isascii() and value.isdigit():
+        value = int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ANNOUNCED
+    return value if is_number else None  # type: ignore[return-value]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

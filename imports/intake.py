@@ -222,6 +222,7 @@ def _prepare(submission: Submission, kind: str) -> _Prepared:
         idempotency_digest=digest_of_key(submission.idempotency_key, kind) if submission.idempotency_key else None,
         body_digest=submission.body_digest,
         total=len(envelope.records),
+        announced_total=envelope.announced,
         received_bytes=len(submission.body),
         batch_count=len(rows),
         created_at=now,

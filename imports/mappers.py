@@ -35,6 +35,7 @@ class Mapper:
         self._compiled: CompiledMapping = compile_mapping(self.meant)
         self._rules = frozenset(rule.code for rule in self.meant.rules)
         self.targets = self._compiled.targets
+        self.fields = tuple(rule.target for rule in self.meant.fields)
 
     def map(self, found: checking.Record, missing: list[int]) -> bytes:
         """The mapped record's canonical form; `found`, as checking.read gave it, is changed into the mapped record.
@@ -47,7 +48,9 @@ class Mapper:
                 found.id, found.type, found.attributes, {} if custom_fields is UNSET else custom_fields, missing
             )
         except Unmapped as unmapped:
-            raise checking.Refused([self._explain(found) for found in unmapped.problems]) from None
+            raise checking.Refused(
+                [self._explain(found) for found in unmapped.problems], unfit=_unfit(unmapped.problems)
+            ) from None
         found.customFields = mapped or UNSET
         canonical = checking.encode(found)
         if len(canonical) > checking.MAX_RECORD_BYTES:
@@ -70,6 +73,13 @@ def shown(pointer: str, names: frozenset[str]) -> str:
     """With the names that a mapping itself gives; all others are the caller's and may be personal."""
     steps = checking.shortened(pointer).split("/")[1:]
     return "".join(f"/{step}" if step in names else "/*" for step in steps)
+
+
+def _unfit(problems: list[Problem]) -> frozenset[int]:
+    """A mandatory field without a value is a rule that is broken, not a value that does not fit."""
+    return frozenset(
+        found.field_index for found in problems if found.field_index is not None and found.code != "field_missing"
+    )
 
 
 def pin(customer_id: int) -> dict[str, int]:

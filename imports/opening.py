@@ -92,6 +92,7 @@ def _prepare(submission: Submission, opening: Opening, kind: ImportJob.Kind) -> 
         total=0,
         batch_count=0,
         expected_total=opening.expected_records,
+        announced_total=opening.announced,
         open_until=now + timedelta(hours=IDLE_HOURS),
         created_at=now,
         expires_at=retention.ends_at(submission.customer_id, now),

@@ -34,6 +34,7 @@ from imports.json_document import Raws
 from imports.mappers import Mapper
 from imports.models import ImportBatch, ImportJob
 from imports.outcome import Outcome
+from imports.quality.tally import UNKNOWN, Tally
 from imports.storing import Incoming
 
 logger = logging.getLogger(__name__)
@@ -134,9 +135,11 @@ def process(batch: ImportBatch) -> None:
     store_failures(sorted_out.failures, job=job, batch=batch, keys=keys, now=now)
     batch.state = ImportBatch.State.DONE
     batch.outcomes = bytes(sorted_out.outcomes)
-    batch.by_type = sorted_out.count_by_type()
+    counted = sorted_out.count()
+    batch.by_type = count_by_type(counted)
+    batch.quality = sorted_out.tally.as_json(counted)
     batch.ended_at = now
-    batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
+    batch.save(update_fields=["state", "outcomes", "by_type", "quality", "ended_at"])
     if older is not None:
         recounting.move_counts(older.resolve(by=job.pk))
     counting.count_batch(job, batch.outcomes)
@@ -148,6 +151,7 @@ class SortedOut:
 
     outcomes: bytearray
     types: list[str]
+    tally: Tally
     incoming: list[Incoming] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     data_key_id: int = 0
@@ -159,16 +163,21 @@ class SortedOut:
             for index in indexes:
                 self.outcomes[index - first_index] = byte
 
-    def count_by_type(self) -> dict[str, dict[str, int]]:
-        """Records handled and failed by type; those without a known type stand under "unknown"."""
-        counts: dict[str, dict[str, int]] = {}
-        failed = Outcome.FAILED.byte
-        for (record_type, outcome), count in Counter(zip(self.types, self.outcomes, strict=True)).items():
-            of_type = counts.setdefault(record_type or "unknown", {"processed": 0, "failed": 0})
-            of_type["processed"] += count
-            if outcome == failed:
-                of_type["failed"] += count
-        return counts
+    def count(self) -> Counter[tuple[str, int]]:
+        """Records by type ("" for none of ours) and outcome byte."""
+        return Counter(zip(self.types, self.outcomes, strict=True))
+
+
+def count_by_type(counted: Mapping[tuple[str, int], int]) -> dict[str, dict[str, int]]:
+    """Records handled and failed by type; those without a known type stand under "unknown"."""
+    counts: dict[str, dict[str, int]] = {}
+    failed = Outcome.FAILED.byte
+    for (record_type, outcome), count in counted.items():
+        of_type = counts.setdefault(record_type or UNKNOWN, {"processed": 0, "failed": 0})
+        of_type["processed"] += count
+        if outcome == failed:
+            of_type["failed"] += count
+    return counts
 
 
 def sort_out(
@@ -190,14 +199,16 @@ def sort_out(
     sealer = keys.sealer("imports_record", "payload")
     encrypt, key_of, fingerprint = sealer.seal, keys.index.key, keys.index.fingerprint
     read = watched("reading_record", checking.read)
-    missing = {record_type: [0] * len(mapper.targets) for record_type, mapper in mappers.items()}
-    result = SortedOut(bytearray(len(raws)), [""] * len(raws), data_key_id=sealer.data_key_id)
+    tally = Tally({record_type: len(mapper.targets) for record_type, mapper in mappers.items()})
+    missing = tally.missing
+    result = SortedOut(bytearray(len(raws)), [""] * len(raws), tally, data_key_id=sealer.data_key_id)
     outcomes, types, failures = result.outcomes, result.types, result.failures
     incoming: dict[bytes, Incoming] = {}
     for offset, raw in enumerate(raws):
         if offset in superseded:
             outcomes[offset] = Outcome.SUPERSEDED.byte
             types[offset] = checking.identity(raw)[1]
+            tally.pass_over(types[offset], is_erased=not raw)
             continue
         try:
             found, canonical = read(raw)
@@ -207,7 +218,8 @@ def sort_out(
                 canonical = mapper.map(found, missing[record_type])
         except checking.Refused as refused:
             outcomes[offset] = Outcome.FAILED.byte
-            types[offset] = checking.identity(raw)[1]
+            external_id, types[offset] = checking.identity(raw)
+            tally.refuse(types[offset], refused, has_id=external_id is not None)
             failures.append(Failure(first_index + offset, bytes(raw), refused.problems))
             continue
         types[offset] = record_type

@@ -19,6 +19,7 @@ from imports.failures import Failure, store_failures
 from imports.isolating import CannotSplit, TooManyPieces, split
 from imports.models import ImportBatch, ImportJob
 from imports.outcome import Outcome
+from imports.quality.tally import UNKNOWN, of_one
 
 MAX_ERRORS: Final = 3
 MAX_KILLS: Final = 3
@@ -75,10 +76,12 @@ def take_apart(batch: ImportBatch, *, code: str) -> None:
         failure = Failure(batch.first_index, raw, [checking.Problem(code, "")])
         store_failures([failure], job=job, batch=batch, keys=keyring(batch.customer_id), now=now)
     batch.state = ImportBatch.State.DONE
+    record_type = checking.identity(raw)[1]
     batch.outcomes = bytes([(Outcome.FAILED if is_failed else Outcome.SUPERSEDED).byte])
-    batch.by_type = {checking.identity(raw)[1] or "unknown": {"processed": 1, "failed": int(is_failed)}}
+    batch.by_type = {record_type or UNKNOWN: {"processed": 1, "failed": int(is_failed)}}
+    batch.quality = of_one(record_type, "unjudged" if is_failed or not raw else "repeated")
     batch.ended_at = now
-    batch.save(update_fields=["state", "outcomes", "by_type", "ended_at"])
+    batch.save(update_fields=["state", "outcomes", "by_type", "quality", "ended_at"])
     logger.error("record_set_apart job=%s index=%s cause=%s", batch.job_id, batch.first_index, code)
     counting.count_batch(job, batch.outcomes)
 

@@ -34,11 +34,11 @@ class EachField:
         try:
             elements = listed(self._readers[level](value))
         except Unfit as err:
-            problems.append(problem(err.code, pointer(source), pointer(target)))
+            problems.append(problem(err.code, pointer(source), pointer(target), self._index))
             return False
         if elements is MISSING:
             if self._field.rule.mandatory:
-                problems.append(problem("field_missing", pointer(source), pointer(target)))
+                problems.append(problem("field_missing", pointer(source), pointer(target), self._index))
             return True
         into = container(here, self._targets[level], list) if self._targets[level] else here
         lengthen(into, len(elements), self._element_kind(level))
@@ -74,7 +74,12 @@ class EachField:
             code = err.code
         if code:
             problems.append(
-                problem(code, pointer((*source, index, *self._sources[-1])), pointer((*target, index, *rest)))
+                problem(
+                    code,
+                    pointer((*source, index, *self._sources[-1])),
+                    pointer((*target, index, *rest)),
+                    self._index,
+                )
             )
         return was_missing
 

@@ -100,7 +100,7 @@ class _Writer:
             self._add(2, f"v = {value}(v)")
             self._unless_missing(2, index, field)
         self._add(1, "except Unfit as err:")
-        self._add(2, f"failed(problems, {self._bind(field)}, err.code)")
+        self._add(2, f"failed(problems, {index}, {self._bind(field)}, err.code)")
 
     def _read(self, field: Field) -> None:
         if field.expression is not None:
@@ -220,5 +220,5 @@ def _needs_record(field: Field) -> bool:
     )
 
 
-def _failed(problems: list[Problem], field: Field, code: str) -> None:
-    problems.append(problem(code, field.pointer, field.target_pointer))
+def _failed(problems: list[Problem], index: int, field: Field, code: str) -> None:
+    problems.append(problem(code, field.pointer, field.target_pointer, index))

@@ -1,6 +1,6 @@
 """Why one record does not fit its mapping. No value of the record stands in any message."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 MAX_PROBLEMS: Final = 20
@@ -39,12 +39,16 @@ CODES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`pointer` is in the record as it came ("" where an expression reads many places), `target` in the mapped one."""
+    """`pointer` is in the record as it came ("" where an expression reads many places), `target` in the mapped one.
+
+    `field_index` says whose field's value it is, by the field's place in the mapping; None where it is of no one field.
+    """
 
     code: str
     pointer: str
     target: str
     message: str
+    field_index: int | None = field(default=None, compare=False)
 
 
 class Unfit(Exception):
@@ -55,5 +59,5 @@ class Unfit(Exception):
         self.code = code
 
 
-def problem(code: str, pointer: str = "", target: str = "") -> Problem:
-    return Problem(code, pointer, target, CODES[code])
+def problem(code: str, pointer: str = "", target: str = "", field_index: int | None = None) -> Problem:
+    return Problem(code, pointer, target, CODES[code], field_index)

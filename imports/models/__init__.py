@@ -4,6 +4,7 @@ from imports.models.failed_record import FailedRecord
 from imports.models.job import ImportJob
 from imports.models.mapping import FieldMapping, Mapping
 from imports.models.part import ImportPart
+from imports.models.quality_score import QualityScore
 from imports.models.record import Record
 from imports.models.record_version import RecordVersion
 from imports.models.redrive import Redrive
@@ -19,6 +20,7 @@ __all__ = [
     "ImportPart",
     "KeptRecord",
     "Mapping",
+    "QualityScore",
     "Record",
     "RecordVersion",
     "Redrive",

@@ -43,6 +43,10 @@ class ImportBatch(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     outcomes = models.BinaryField(null=True, help_text="One byte a record, see imports/outcome.py")
     by_type = models.JSONField(default=dict, help_text="Records handled and failed by record type")
+    quality = models.JSONField(
+        null=True,
+        help_text="What was counted of its records' quality, see imports/quality/tally.py; null until it is done",
+    )
     due_at = models.DateTimeField(null=True, help_text="Put off until then, after a time-out")
     is_suspect = models.BooleanField(
         default=False,

@@ -80,6 +80,10 @@ class ImportJob(models.Model):
     )
     expected_total = models.PositiveIntegerField(null=True, help_text="What the caller announced on opening")
 
+    announced_total = models.PositiveIntegerField(
+        null=True, help_text="How many records the caller said there are, compared with what came and never enforced"
+    )
+
     mappings = models.JSONField(
         null=True,
         help_text="Version of the mapping it runs with by record type, as published when it was accepted; a type "
