@@ -179,6 +179,7 @@ def links(job: ImportJob) -> dict[str, str]:
         "cancel": f"{here}/cancel",
         "retry": f"{here}/retry",
         "undo": f"{here}/undo",
+        "quality": f"{here}/quality",
         **of_dry_run,
         **of_parts,
     }

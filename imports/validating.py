@@ -19,6 +19,7 @@ from imports.intake import Submission, accept
 from imports.models import ImportJob
 from imports.outcome import Outcome
 from imports.processing import sort_out
+from imports.quality import report, scores, sums
 from imports.status import INLINE_ERRORS, SUMMARY_LINES, name_error
 from imports.storing import Incoming
 
@@ -47,6 +48,7 @@ def validate(submission: Submission, *, with_changes: bool = False) -> Verdict |
     outcomes: Counter[Outcome] = Counter()
     failures: list[Failure] = []
     changed = _Changed() if with_changes else None
+    tallies: list[dict[str, Any]] = []
     for part in batching.split(envelope.records):
         plain: dict[int, bytes] | None = {} if changed and not changed.is_truncated else None
         sorted_out = sort_out(
@@ -65,6 +67,7 @@ def validate(submission: Submission, *, with_changes: bool = False) -> Verdict |
         failures += sorted_out.failures
         if changed and plain is not None:
             changed.take(sorted_out.incoming, plain, keys)
+        tallies.append(sorted_out.tally.as_json(sorted_out.count()))
     with audited():
         record(
             "import.validated",
@@ -73,8 +76,16 @@ def validate(submission: Submission, *, with_changes: bool = False) -> Verdict |
             record_count=len(envelope.records),
             detail={"failed": len(failures)},
         )
+    job = ImportJob(
+        customer_id=submission.customer_id,
+        kind=ImportJob.Kind.DRY_RUN,
+        total=len(envelope.records),
+        announced_total=envelope.announced,
+    )
+    targets = {record_type: mapper.fields for record_type, mapper in published.items()}
+    quality = report.of_rows(scores.rows(job, sums.of_tallies(tallies), targets), job)
     shown = {"changes": changed.lines, "changesTruncated": changed.is_truncated} if changed else {}
-    return Verdict({**_answer(len(envelope.records), outcomes, failures), **shown})
+    return Verdict({**_answer(len(envelope.records), outcomes, failures), "quality": quality, **shown})
 
 
 @dataclass(slots=True)

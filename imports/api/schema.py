@@ -13,6 +13,7 @@ from customers.enrolment import MAX_OVERLAP_HOURS
 from customers.quotas import NAMES
 from imports import checking
 from imports.api.codes import CODES
+from imports.api.quality_schema import Quality
 from imports.envelope import CSV, JSON, NDJSON
 from imports.json_document import MAX_RECORDS
 from imports.mapping.problem import CODES as MAPPING_CODES
@@ -24,6 +25,9 @@ class Metadata(serializers.Serializer[Any]):
     source = serializers.CharField(max_length=100)
     version = serializers.CharField()
     timestamp = serializers.DateTimeField(help_text="ISO 8601")
+    recordCount = serializers.IntegerField(
+        min_value=0, required=False, help_text="How many records there are: compared in the quality, refuses nothing"
+    )
 
 
 class RecordIn(serializers.Serializer[Any]):
@@ -63,6 +67,7 @@ class Links(serializers.Serializer[Any]):
     cancel = serializers.CharField()
     retry = serializers.CharField()
     undo = serializers.CharField()
+    quality = serializers.CharField(help_text="When the import has ended")
     commit = serializers.CharField(required=False, help_text="Of a dry run")
     changes = serializers.CharField(required=False, help_text="Of a dry run")
     parts = serializers.CharField(required=False, help_text="While the import is open for parts")
@@ -259,6 +264,7 @@ class Verdict(serializers.Serializer[Any]):
     changesTruncated = serializers.BooleanField(
         required=False, help_text="True where more than 1,000 records, or 4 MB of them, would change"
     )
+    quality = Quality()
 
 
 class Lookup(serializers.Serializer[Any]):
@@ -419,7 +425,10 @@ CLOSING_BODY: Final = {JSON: ClosingBody}
 CSV_METADATA: Final = [
     OpenApiParameter(name, str, description=f"metadata.{name} of a text/csv body")
     for name in ("source", "version", "timestamp")
-] + [OpenApiParameter("type", str, enum=checking.TYPES, description="Type of a text/csv body without a type column")]
+] + [
+    OpenApiParameter("recordCount", int, description="metadata.recordCount of a text/csv body"),
+    OpenApiParameter("type", str, enum=checking.TYPES, description="Type of a text/csv body without a type column"),
+]
 CSV_TYPE: Final = CSV_METADATA[-1]
 PART_NUMBER: Final = OpenApiParameter(
     "number", int, OpenApiParameter.PATH, description="1 to 10,000; the order of the import's records"

@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
 
 from audit.context import Actor, acting_as
 from imports import claiming, ending
-from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, Record
+from imports.models import BatchAttempt, FailedRecord, ImportBatch, ImportJob, QualityScore, Record
 from tests.config.probes import wait_until
 from tests.imports.pipeline import (
     Caller,
@@ -63,6 +64,24 @@ def kill(worker: subprocess.Popen[bytes], stuck: Stuck) -> None:
             if cursor.fetchone() == (0,):
                 return
     raise AssertionError("the killed worker's transaction is still open")
+
+
+@pytest.mark.parametrize("failpoint", ["counted", "committed", "upserted"])
+def test_a_job_whose_last_worker_was_killed_is_scored_once(owner: Caller, tmp_path: Path, failpoint: str) -> None:
+    unharmed = push(owner, [*records(14), bad_record()])
+    work()
+    job = push(owner, [*records(14), bad_record()])
+    work(batches=1)
+    with worker_process(FAILPOINT=failpoint, DATA_DIR=str(tmp_path)):
+        wait_until(lambda: (tmp_path / f"failpoint.{failpoint}.0").exists(), seconds=60)
+        wait_until(lambda: ImportBatch.objects.filter(job=job, state="pending").count() == (failpoint != "committed"))
+    assert QualityScore.objects.filter(job=job).exists() == (failpoint == "committed")
+    work()
+    of_both = [
+        list(QualityScore.objects.filter(job=one).order_by("record_type").values_list("record_type", "score"))
+        for one in (unharmed, account_of(job))
+    ]
+    assert of_both[0] == of_both[1] == [("", 14 * 10**6 // 15 / 10**6), ("customer", 14 * 10**6 // 15 / 10**6)]
 
 
 @pytest.mark.parametrize("table", ["imports_record", "imports_failedrecord", "audit_auditevent"])

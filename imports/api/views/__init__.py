@@ -11,6 +11,7 @@ from imports.api.views.lookup import RecordLookupView
 from imports.api.views.mending import FailedRecordDiscardView, FailedRecordEditView, FailedRecordRetryView
 from imports.api.views.parts import PartListView, PartView
 from imports.api.views.personal import RecordsEraseView, RecordsExportView
+from imports.api.views.quality import ImportQualityView, QualityHistoryView
 from imports.api.views.redrives import (
     RedriveCancelView,
     RedrivePauseView,
@@ -36,11 +37,13 @@ __all__ = [
     "FailedRecordRetryView",
     "FailedRecordView",
     "ImportListView",
+    "ImportQualityView",
     "ImportStatusView",
     "KeyRotationView",
     "LimitsView",
     "PartListView",
     "PartView",
+    "QualityHistoryView",
     "RecordLookupView",
     "RecordsEraseView",
     "RecordsExportView",

@@ -18,6 +18,7 @@ from imports.api.codes import CODES
 from imports.models import ImportBatch, ImportJob
 from tests.imports.api.contract import Contract
 from tests.imports.api.wire import JSON, Answer, Signer, send
+from tests.imports.mappings import field, mapping, publish
 from tests.imports.mishaps import retry_all
 from tests.imports.pipeline import (
     METADATA,
@@ -310,6 +311,27 @@ def test_results_are_lines_or_rows(program: Program, stranger: Program) -> None:
         assert len(rows.body.splitlines()) == 1 + count
         assert rows.headers["content-type"] == "text/csv; charset=utf-8"
         assert stranger.get(f"{target}/results/{selection}").status == 404
+
+
+def test_the_quality_of_what_came_is_told(program: Program, stranger: Program, owner: Caller) -> None:
+    publish(owner, mapping(field("attributes.name"), field("attributes.city"), unmapped="drop"))
+    target = program.push([record("A"), bad_record("B"), record("B", "order"), b"null"])
+    assert program.get(f"{target}/quality").code == "wrong_state"
+    assert program.get("/api/v1/quality").json == {"type": None, "score": None, "trend": None, "jobs": [], "fields": []}
+    work()
+    found = program.get(program.get(target).json["links"]["quality"]).json
+    assert (found["received"], found["dimensions"]["keyCompleteness"], found["score"]) == (4, 0.75, 0.25)
+    assert set(found["byType"]) == {"customer", "order", "unknown"}
+    assert [line["completeness"] for line in found["fields"]] == [1.0, 0.0]
+    assert stranger.get(f"{target}/quality").status == 404
+    history = program.get("/api/v1/quality?type=customer&limit=1").json
+    assert [line["target"] for line in history["fields"]] == ["attributes.name", "attributes.city"]
+    assert stranger.get("/api/v1/quality").json["jobs"] == []
+    for query in ("type=thing", "type=", "type=unknown", "limit=0", "limit=51", "limit=x"):
+        refused = program.get(f"/api/v1/quality?{query}")
+        assert (refused.status, refused.code) == (422, "invalid_parameter"), query
+    dry_run = program.post(VALIDATE, body_of([record("A"), bad_record("B")])).json
+    assert dry_run["quality"]["dimensions"]["typeValidity"] == 0.5
 
 
 def test_a_body_is_validated_at_once_or_by_a_dry_run(program: Program) -> None:

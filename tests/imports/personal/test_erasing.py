@@ -27,6 +27,7 @@ from imports.personal.erasing import StillHeldError
 from imports.personal.requests import Answer
 from imports.personal.subject import Subject
 from imports.processing import process
+from imports.quality import report
 from imports.refusal import Refusal
 from imports.retrying import retry_next
 from tests.imports.dry_runs import changes_of, commit_of, dry_run
@@ -115,6 +116,8 @@ def test_a_waiting_record_counts_as_superseded_and_is_not_stored(owner: Caller) 
     done = account_of(job)
     assert (done.created, done.superseded, done.failed, done.total) == (18, 1, 0, 19)
     assert outcomes_of(job)[15] == "superseded"
+    quality = report.of_job(done)
+    assert (quality["score"], quality["counts"]["unjudged"], quality["counts"]["repeated"]) == (1.0, 1, 0)
     assert look_up(customer_id=owner.customer.pk, record_type="customer", external_id=ADA) is None
 
 
