@@ -27,6 +27,7 @@ from longshore.shapes import (
     Import,
     KeptLine,
     Kind,
+    Quality,
     Redrive,
     ResultLine,
     Undo,
@@ -224,6 +225,10 @@ class Client:
     def status(self, job: str) -> Import:
         """The import's counts, outcomes and first errors."""
         return cast(Import, self._read(Call("GET", _job_path(job))))
+
+    def quality(self, job: str) -> Quality:
+        """How good what the import or dry run brought was, once it has ended."""
+        return cast(Quality, self._read(Call("GET", f"{_job_path(job)}/quality")))
 
     def results(self, job: str, kind: Kind = "failed") -> Iterator[ResultLine]:
         """Record by record in input order. TryLater when the download breaks off: what came may be a part."""

@@ -94,6 +94,7 @@ class Verdict(TypedDict):
     would: NotRequired[dict[str, int]]
     changes: NotRequired[list[ChangedRecord]]
     changesTruncated: NotRequired[bool]
+    quality: NotRequired["Quality"]
 
 
 class ResultLine(TypedDict):
@@ -108,6 +109,48 @@ class ResultLine(TypedDict):
     message: NotRequired[str | None]
     target: NotRequired[str]
     data: NotRequired[Any]
+
+
+class TypeQuality(TypedDict):
+    """Of a whole import or of one type: shares from 0 to 1, None where there was nothing to judge by."""
+
+    score: float | None
+    trend: Literal["better", "worse", "steady"] | None
+    dimensions: dict[str, float | None]
+    counts: dict[str, int]
+    outcomes: dict[str, int]
+
+
+class FieldQuality(TypedDict):
+    """Of one field of a mapping."""
+
+    type: str
+    target: str
+    records: int
+    missing: int
+    unfit: int
+    completeness: float | None
+    validity: float | None
+    score: float | None
+    trend: Literal["better", "worse", "steady"] | None
+
+
+class QualityReason(TypedDict):
+    """How many records have one problem; a record may have several."""
+
+    type: str
+    code: str
+    records: int
+
+
+class Quality(TypeQuality):
+    """How good what an import brought was, as it came; `announced` is how many records its metadata said."""
+
+    announced: int | None
+    received: int
+    byType: dict[str, TypeQuality]
+    fields: list[FieldQuality]
+    reasons: list[QualityReason]
 
 
 class FailedRecord(TypedDict):

@@ -76,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     _add_job(status)
     status.add_argument("--watch", action="store_true", help="stay until it is done")
 
+    _add_job(command("quality", "show how good what an import or dry run brought was"))
+
     results = command("results", "download what became of the records, in the order they were sent")
     _add_job(results)
     kinds = results.add_mutually_exclusive_group(required=True)

@@ -15,6 +15,7 @@ from longshore.cli.changes import SHOWN, changes_summary
 from longshore.cli.download import write
 from longshore.cli.exits import Exit, exit_for
 from longshore.cli.following import following
+from longshore.cli.quality import quality_summary
 from longshore.cli.screen import Screen
 from longshore.cli.summary import import_summary, next_steps, plan_summary, undo_summary, verdict_summary
 from longshore.cli.words import plain, size
@@ -132,6 +133,13 @@ def status(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     return _finish(client, screen, args.job)
 
 
+def quality(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
+    answer = client.quality(args.job)
+    screen.give(answer, args.job)
+    screen.say(*quality_summary(plain(args.job), answer))
+    return Exit.OK
+
+
 def results(client: Client, screen: Screen, args: argparse.Namespace) -> Exit:
     chunks = client.download(args.job, args.kind, format="csv" if args.csv else "ndjson")
     if args.output is None:
@@ -226,6 +234,7 @@ COMMANDS: Mapping[str, Command] = {
     "validate": validate,
     "commit": commit,
     "status": status,
+    "quality": quality,
     "results": results,
     "retry": retry,
     "undo": undo,
