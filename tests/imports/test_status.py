@@ -89,7 +89,7 @@ def test_times_are_utc_to_the_millisecond(owner: Caller) -> None:
 
 
 def test_a_summary_needs_no_query(owner: Caller, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    job = ImportJob.objects.get(pk=run(owner, [bad_record()]).pk)
+    job = ImportJob.objects.select_related("undo").get(pk=run(owner, [bad_record()]).pk)
     with django_assert_num_queries(0):
         summary = summarise(job, timezone.now())
     assert summary["links"]["cancel"] == f"/api/v1/imports/{job.uuid}/cancel"
