@@ -93,7 +93,8 @@ def test_a_program_reads_one_object() -> None:
 
 @pytest.mark.usefixtures("listening_worker")
 def test_a_record_without_its_job_is_a_fault(done_import: ImportJob) -> None:
-    execute("DELETE FROM imports_failedrecord; DELETE FROM imports_importbatch; DELETE FROM imports_importjob")
+    for table in ("qualityscore", "failedrecord", "importbatch", "importjob"):
+        execute(f"DELETE FROM imports_{table}")
     status, printed = doctor()
     assert status == 1
     assert "3 of 3 lack their job and 0 their data key" in printed
