@@ -54,7 +54,7 @@ def test_a_bar_shows_records_rate_time_and_failures(
     accepting.on("GET", STATUS, answer(failed=3))
     process, ours = start(environment, "push", document, "--watch")
     seen = read_until(ours, "failed.ndjson")
-    assert process.wait(10) == 1
+    assert process.wait(60) == 1
     os.close(ours)
     assert "━" in seen
     assert " 42 %  420 of 1,000" in seen
@@ -70,7 +70,7 @@ def test_ctrl_c_says_that_the_import_goes_on(accepting: FakeServer, environment:
     read_until(ours, "420 of 1,000")
     process.send_signal(signal.SIGINT)
     seen = read_until(ours, f"longshore status {JOB} --watch")
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     os.close(ours)
     assert "The import goes on without us." in seen
     assert "Traceback" not in seen
@@ -79,6 +79,6 @@ def test_ctrl_c_says_that_the_import_goes_on(accepting: FakeServer, environment:
 def test_standard_input_that_is_a_terminal_is_refused(environment: dict[str, str]) -> None:
     process, ours = start(environment, "push", "-", "--format", "json")
     seen = read_until(ours, "Pipe a file into it.")
-    assert process.wait(10) == 2
+    assert process.wait(60) == 2
     os.close(ours)
     assert "Standard input is a terminal." in seen
