@@ -79,7 +79,7 @@ def list_failures(
         found = found.filter(job=job)
     if code:
         found = found.filter(code=code)
-    if state:
+    if state is not None:
         if state not in STATES:
             raise unknown("state", f"state must be one of {', '.join(STATES)}.")
         found = found.filter(state=state)

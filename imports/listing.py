@@ -22,7 +22,7 @@ def list_jobs(*, customer_id: int, status: str | None = None, after: str | None 
     """Up to `limit` (1 to 50) jobs older than the cursor `after`. Raises Refusal for an unknown status or cursor."""
     jobs = ImportJob.objects.filter(customer_id=customer_id).exclude(kind=ImportJob.Kind.EDIT)
     jobs = jobs.select_related("undo").order_by("-id")
-    if status:
+    if status is not None:
         if status not in ImportJob.Status.values:
             raise unknown("status", f"status must be one of {', '.join(ImportJob.Status.values)}.")
         jobs = jobs.filter(status=status)

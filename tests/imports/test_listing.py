@@ -74,9 +74,10 @@ def test_a_cursor_of_any_number_gives_a_page(owner: Caller, number: int) -> None
     assert listed(owner, after=after) == ([job.pk] if number > job.pk else [])
 
 
-def test_an_unknown_status_is_refused(owner: Caller) -> None:
+@pytest.mark.parametrize("status", ["done", ""])
+def test_an_unknown_status_is_refused(owner: Caller, status: str) -> None:
     with pytest.raises(Refusal) as caught:
-        listed(owner, status="done")
+        listed(owner, status=status)
     assert (caught.value.code, caught.value.errors[0][0]) == ("invalid_parameter", "/status")
 
 

@@ -80,7 +80,7 @@ def test_failed_records_come_page_by_page_and_without_what_was_sent(program: Sig
     assert [line["record"] for line in only] == ["B", "A"]
 
 
-@pytest.mark.parametrize("query", ["state=lost", "after=nonsense", "limit=0", "limit=51", "job=nonsense"])
+@pytest.mark.parametrize("query", ["state=lost", "state=", "after=nonsense", "limit=0", "limit=51", "job=nonsense"])
 def test_a_list_with_an_unknown_value_is_refused(program: Signer, query: str) -> None:
     answer = get(program, f"/failed-records?{query}")
     assert (answer.status, answer.code) == (422, "invalid_parameter")
